@@ -1,0 +1,307 @@
+"""Every task of the project is a session of this file. `./noxw --list` shows them.
+
+Sessions use uv, keep their virtualenvs between runs, and take third-party versions from `ci.lock.txt`, so that a
+release somewhere else cannot turn a green tree red. What they are made of is in `tasks/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import inspect
+import itertools
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from tasks import bench as bench_task
+from tasks import machine, scaffold, tree
+from tasks import wheels as wheels_task
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "always"
+nox.options.sessions = ["lint", "types", "tests", "lowest", "wheels", "integration"]
+
+LOCK = ROOT / "ci.lock.txt"
+SITE = ROOT / "site"
+PYTHON_SOURCES = ["noxfile.py", "conftest.py", "tasks", "tests", "packages", "integration", "site"]
+
+
+def options(session: nox.Session, usage: str = "") -> argparse.ArgumentParser:
+    """A parser for what follows ``--``; its help is the session's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"./noxw -s {session.name} --",
+        usage=f"%(prog)s {usage}".strip(),
+        description=inspect.getdoc(globals()[session.name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def pytest_words(session: nox.Session, usage: str = "[PYTEST OPTION ...]") -> list[str]:
+    """What follows ``--`` of a session that passes it to pytest; asked for help, it gives its own and ends."""
+    if {"-h", "--help"} & set(session.posargs):
+        options(session, usage).print_help()
+        print("\npytest's own options: .nox/tests/bin/pytest --help, once ./noxw -s tests has run")
+        session.skip("only help was asked for")
+    return session.posargs
+
+
+def install(session: nox.Session, *requirements: str, locked: bool = True) -> None:
+    """Install into the session's environment, unless just this was installed before.
+
+    The key is the text of everything that decides the outcome, so a warm run starts at once.
+    """
+    inputs = [*requirements, str(locked), *(p.read_text() for p in sorted(ROOT.glob("packages/*/*/pyproject.toml")))]
+    others = (LOCK, *(ROOT / folder / "pyproject.toml" for folder in (".", "site", "integration")))
+    inputs += [path.read_text() for path in others if path.exists()]
+    key = hashlib.sha256("\0".join(inputs).encode()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed.txt"
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    stamp.unlink(missing_ok=True)
+    # An argument: in UV_CONSTRAINT a space in the tree's own path would part two names.
+    constraint = ["--constraint", str(LOCK)] if locked and LOCK.exists() else []
+    session.install(*requirements, *constraint)
+    stamp.write_text(key)
+
+
+def select(session: nox.Session, names: list[str]) -> list[tree.Package]:
+    """The packages named, all for no name; a name that is none ends the session."""
+    try:
+        return tree.select(names) if names else tree.packages()
+    except LookupError as error:
+        session.error(str(error))
+
+
+def editables(packages: list[tree.Package]) -> list[str]:
+    """The arguments that install packages from the tree."""
+    return [argument for p in packages for argument in ("-e", p.editable)]
+
+
+def groups(packages: list[tree.Package], name: str) -> list[str]:
+    """The arguments that install a dependency group of the packages that have it."""
+    files = [p.path / "pyproject.toml" for p in packages if p.group(name)]
+    return [argument for file in files for argument in ("--group", f"{file}:{name}")]
+
+
+def shared(*names: str) -> list[str]:
+    """The arguments that install dependency groups from outside `packages/`: ``test``, or ``site:test`` in a folder."""
+    found = [name.rpartition(":") for name in names]
+    return [
+        argument
+        for folder, _, group in found
+        for argument in ("--group", f"{ROOT / folder / 'pyproject.toml'}:{group}")
+    ]
+
+
+def everything(session: nox.Session) -> None:
+    """Install every package with its test requirements, and what the site is rendered and tested with."""
+    packages = tree.packages()
+    install(session, *editables(packages), *groups(packages, "test"), *shared("test", "site:render", "site:test"))
+
+
+@nox.session
+def website(session: nox.Session) -> None:
+    """The main job: build the website unikernel and serve it until Ctrl-C; `-- --check` builds, boots and checks it.
+
+    Examples: `./noxw -s website`, `./noxw -s website -- --port 8000`, `./noxw -s website -- --check`.
+    """
+    packages = tree.packages()
+    install(session, *editables(packages), *shared("site:render", "integration:check"))
+    session.run("python", "-m", "integration.website", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and form of all Python code with ruff; `-- --fix` mends what can be mended."""
+    parser = options(session, "[--fix]")
+    parser.add_argument("--fix", action="store_true", help="format, and mend what can be mended")
+    fix = parser.parse_args(session.posargs).fix
+    install(session, *shared("lint"))
+    session.run("ruff", "format", *([] if fix else ["--check"]), *PYTHON_SOURCES)
+    session.run("ruff", "check", *(["--fix"] if fix else []), *PYTHON_SOURCES)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Type-check every package with mypy --strict, and the public interface of `core` with pyright too."""
+    options(session).parse_args(session.posargs)
+    packages = tree.packages()
+    sources = [str(p.path / "src") for p in packages]
+    install(session, *editables(packages), *groups(packages, "types"), *shared("types", "site:render", "site:types"))
+    session.run("mypy", *sources, env={"MYPYPATH": ":".join(sources)})
+    site = [str(SITE / name) for name in ("render", "website", "config.py")]
+    session.run("mypy", *site, env={"MYPYPATH": ":".join([str(SITE), *sources])})
+    session.run("mypy", "tasks", "noxfile.py", env={"MYPYPATH": str(ROOT)})
+    session.run("pyright", "--warnings", *(str(p.path / "src") for p in packages if p.family == "core"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests of every package, or of those named: `-- tcpip dns -k NAME`; other words go to pytest.
+
+    Without a package's name the guards of the tree (`tests/`) and the site's own tests run too.
+    """
+    words = pytest_words(session, "[NAME ...] [PYTEST OPTION ...]")
+    leading = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    names = [word for word in leading if not (ROOT / word.partition("::")[0]).exists()]
+    places = [str(p.path) for p in select(session, names)] if names else []
+    if not leading:
+        places = ["packages", "tests", "site"]
+    everything(session)
+    session.run("pytest", *places, *(word for word in words if word not in names))
+
+
+@nox.session
+def affected(session: nox.Session) -> None:
+    """Test the packages changed since a revision (default: main) and all that depend on them: `-- REVISION`.
+
+    The guards of the tree and the site's tests, which read every package and the guide, run whatever has changed. A
+    change of what all packages share (the lock, `conftest.py`, ...) affects all. `-- --list` only names the packages.
+    """
+    parser = options(session, "[--list] [REVISION]")
+    parser.add_argument("revision", nargs="?", default="main", metavar="REVISION", help="default: main")
+    parser.add_argument("--list", action="store_true", help="name the packages, one a line, and run nothing")
+    chosen = parser.parse_args(session.posargs)
+    try:
+        files = tree.changed_since(chosen.revision)
+    except LookupError as error:
+        session.error(str(error))
+    reached = tree.affected_by(files)
+    if chosen.list:
+        print("\n".join(p.short for p in reached))
+        return
+    if not files:
+        session.log(f"nothing differs from {chosen.revision}")
+        return
+    everything(session)
+    session.run("pytest", *(str(p.path) for p in reached), "tests", "site")
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Build the website unikernel, boot it and drive it from outside with real clients; words go to pytest."""
+    words = pytest_words(session)
+    packages = tree.packages()
+    install(session, *editables(packages), *shared("site:render", "integration:test"))
+    session.run("pytest", "integration", *words, env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Prove the declared floors: every package's tests with the oldest releases that its requirements admit."""
+    words = pytest_words(session)
+    packages = tree.packages()
+    install(session, "--resolution", "lowest-direct", *editables(packages), locked=False)
+    test = [*groups(packages, "test"), *shared("test", "site:render", "site:test")]
+    session.install(*test, *(["--constraint", str(LOCK)] if LOCK.exists() else []), silent=True)
+    session.run("pytest", "packages", *words)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build each package's sdist and wheel twice, compare the bytes, and test each wheel with the source tree absent.
+
+    `-- NAME...` takes just these packages; the files are left in `dist/`.
+    """
+    parser = options(session, "[NAME ...]")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    chosen = parser.parse_args(session.posargs).names
+    packages = select(session, chosen)
+    try:
+        wheels_task.build_twice(packages, ROOT / "dist")
+        wheels_task.test_alone(packages, ROOT / "dist", LOCK)
+    except wheels_task.Failed as failure:
+        session.error(str(failure))
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Choose the newest third-party releases that the declared ranges admit and write them to the two lock files.
+
+    `constraints.txt` is for people with pip, `ci.lock.txt` (with hashes) for the sessions. Neither names a registry.
+    """
+    options(session).parse_args(session.posargs)
+    wanted = ROOT / "_build" / "requirements.in"
+    wanted.parent.mkdir(exist_ok=True)
+    wanted.write_text("\n".join(tree.third_party(["test", "bench", "types"])) + "\n")
+    form = [
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--no-header",
+        "--annotation-style",
+        "line",
+        "--upgrade",
+        "--quiet",
+    ]
+    compile_ = ["uv", "pip", "compile", str(wanted), *form, "--no-emit-index-url", "--no-annotate"]
+    session.run(*compile_, "-o", "constraints.txt", external=True, silent=True)
+    session.run(*compile_, "--generate-hashes", "-o", "ci.lock.txt", external=True, silent=True)
+    session.log(f"{sum('==' in line for line in (ROOT / 'constraints.txt').read_text().splitlines())} releases locked")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
+
+    The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
+    """
+    parser = options(session, "[NAME ...]")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args(session.posargs).names
+    packages = select(session, names)
+    every = tree.packages()
+    install(session, *editables(every), *groups(every, "bench"), *shared("site:render"))
+    files = []
+    for script in bench_task.scripts(packages):
+        session.log(str(script.relative_to(ROOT)))
+        files.append(bench_task.results(script, ROOT / "_build" / "bench"))
+        session.run("python", str(script), "--json", str(files[-1]))
+    print(bench_task.summary(files))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example of the guide and of the READMEs, and render the site's pages into `_build/site`."""
+    words = pytest_words(session)
+    everything(session)
+    session.run("pytest", "tests/test_examples.py", *words)
+    session.run("python", "-m", "render", "--out", str(ROOT / "_build" / "site"), env={"PYTHONPATH": str(SITE)})
+
+
+@nox.session(venv_backend="none")
+def new(session: nox.Session) -> None:
+    """Make a package that passes every gate: `-- FAMILY NAME [--summary TEXT]`. It says what to do next."""
+    parser = options(session, "FAMILY NAME [--summary TEXT]")
+    parser.add_argument(
+        "family", choices=sorted(tree.MAY_IMPORT), metavar="FAMILY", help=", ".join(sorted(tree.MAY_IMPORT))
+    )
+    parser.add_argument("name", metavar="NAME", help="lower-case letters, digits and dashes; without mirage-")
+    parser.add_argument("--summary", default="", metavar="TEXT", help="one line on what the package is")
+    chosen = parser.parse_args(session.posargs)
+    try:
+        print(scaffold.create(ROOT, chosen.family, chosen.name, chosen.summary))
+    except scaffold.Refused as refusal:
+        session.error(str(refusal))
+
+
+@nox.session(venv_backend="none")
+def doctor(session: nox.Session) -> None:
+    """Say what this machine lacks of what the project can use, and the exact command that provides it."""
+    options(session).parse_args(session.posargs)
+    print(machine.report(machine.examine()))
+
+
+@nox.session(venv_backend="none")
+def clean(session: nox.Session) -> None:
+    """Delete what builds leave behind: `_build`, `dist`, caches. Virtualenvs stay."""
+    options(session).parse_args(session.posargs)
+    for name in ("_build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"):
+        shutil.rmtree(ROOT / name, ignore_errors=True)

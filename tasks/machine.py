@@ -1,0 +1,138 @@
+"""What this machine has of what the project can use: the one table behind `doctor`, the tests' skips and `.ci/run`.
+
+Run as a program it prints the Debian packages that the tests use: ``apt-get install $(python3 tasks/machine.py)``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+DEBIAN: dict[str, tuple[str, str]] = {
+    "chromium": ("chromium", "screenshots and accessibility checks of the website"),
+    "curl": ("curl", "a second HTTP client for the servers' tests"),
+    "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
+    "e2fsck": ("e2fsprogs", "checks such images"),
+    "gcc": ("gcc", "the library OS of the hvt target, compiled on first use"),
+    "git": ("git", "everything that looks at the history"),
+    "ip": ("iproute2", "sets up the TAP interfaces of the network tests"),
+    "mcopy": ("mtools", "puts files into FAT images that go through mirage-block, and gets them back"),
+    "mformat": ("mtools", "makes such images"),
+    "mkfs.ext4": ("e2fsprogs", "makes ext4 images that go through mirage-block"),
+    "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
+    "ping": ("iputils-ping", "the kernel's side of the network tests"),
+    "tar": ("tar", "the peer of mirage-tar"),
+    "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
+}
+"""Program, the Debian package that holds it, what uses it."""
+
+LIBRARIES = {
+    "linux-libc-dev": "the kernel's header that the table of system calls is checked against",
+}
+"""Debian packages without a program that tests use, and what for."""
+
+NOT_YET: dict[str, tuple[str, str]] = {
+    "opam": ("opam", "the index for opam, which is not built yet"),
+    "qemu-system-x86_64": ("qemu-system-x86", "virtual machines on emulated processors, which no test runs yet"),
+}
+"""Programs that nothing in the tree uses today."""
+
+
+def debian_package(program: str) -> str:
+    """The Debian package that provides a program. Raises `LookupError` for a program that the table lacks."""
+    for table in (DEBIAN, NOT_YET):
+        if program in table:
+            return table[program][0]
+    raise LookupError(f"{program} is not in tasks/machine.py; add it there, with the Debian package that holds it")
+
+
+def missing(program: str) -> str | None:
+    """None when the program is on PATH, else the line that installs it."""
+    if shutil.which(program):
+        return None
+    return f"{program} is not installed: apt-get install {debian_package(program)}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    what: str
+    good: bool
+    detail: str
+    mend: str = ""
+    needed: bool = True
+
+
+def _pythons() -> list[Finding]:
+    found = [Finding(f"Python {sys.version_info.major}.{sys.version_info.minor}", True, sys.executable)]
+    for minor in (11, 12, 13, 14):
+        if sys.version_info[:2] == (3, minor):
+            continue
+        name = f"python3.{minor}"
+        path = shutil.which(name)
+        mend = "" if path else f"uv python install 3.{minor}, or apt-get install {name} where Debian has it"
+        found.append(Finding(f"Python 3.{minor}", bool(path), path or "only needed to test on it", mend, needed=False))
+    return found
+
+
+def _programs() -> list[Finding]:
+    found = []
+    for table, needed in ((DEBIAN, True), (NOT_YET, False)):
+        for program, (package, use) in table.items():
+            path = shutil.which(program)
+            found.append(Finding(program, bool(path), use, "" if path else f"apt-get install {package}", needed))
+    return found
+
+
+def _device(path: str, use: str, absent: str) -> Finding:
+    if not os.path.exists(path):
+        return Finding(path, False, use, absent, needed=False)
+    if not os.access(path, os.R_OK | os.W_OK):
+        group = "kvm" if path.endswith("kvm") else "root"
+        return Finding(
+            path, False, f"{use}; you may not open it", f"usermod -aG {group} $USER, then log in again", False
+        )
+    return Finding(path, True, use, needed=False)
+
+
+def examine() -> list[Finding]:
+    """Look at everything the project can use on this machine."""
+    return [
+        *_pythons(),
+        *_programs(),
+        _device(
+            "/dev/kvm",
+            "the hvt target: guests of mirage-hvt",
+            "enable virtualisation in the firmware, then modprobe kvm_intel (or kvm_amd)",
+        ),
+        _device("/dev/net/tun", "TAP interfaces, for mirage-net", "modprobe tun"),
+    ]
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as a table, and what to type for everything that is missing."""
+    width = max(len(f.what) for f in findings)
+    lines = []
+    for finding in findings:
+        mark = "ok     " if finding.good else ("MISSING" if finding.needed else "absent ")
+        lines.append(f"  {mark}  {finding.what:{width}}  {finding.detail}")
+        if finding.mend:
+            lines.append(f"  {'':7}  {'':{width}}  -> {finding.mend}")
+    absent = [f for f in findings if not f.good and f.needed]
+    packages = sorted({debian_package(f.what) for f in absent})
+    if packages:
+        lines += [
+            "",
+            "Tests that need what is missing are skipped. To run them all:",
+            f"  apt-get install {' '.join(packages)}",
+        ]
+    else:
+        lines += ["", "Everything that the test suite uses is here."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(" ".join(sorted({package for package, _ in DEBIAN.values()} | LIBRARIES.keys())))
