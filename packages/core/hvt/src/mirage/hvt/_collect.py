@@ -1,0 +1,161 @@
+"""What goes into an image: the interpreter, the libraries it and its modules want, modules, the application's files."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+from mirage.hvt._elf import Elf
+from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFREG, Node, lay_out
+from mirage.hvt._modules import BASE, Finder, Module, closure
+from mirage.hvt.errors import BuildError
+
+STDLIB = f"/usr/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
+PROGRAM = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+LIBRARIES = "/usr/lib/mirage"
+SITE = "/usr/lib/mirage/site"
+APPLICATION = "/app"
+
+
+def _library_folders() -> list[str]:
+    """Where the dynamic linker of this machine looks, the folders of /etc/ld.so.conf included."""
+    folders = [f for f in os.environ.get("LD_LIBRARY_PATH", "").split(":") if f]
+    configured = [Path("/etc/ld.so.conf"), *sorted(Path("/etc/ld.so.conf.d").glob("*.conf"))]
+    for file in configured:
+        if file.is_file():
+            lines = [line.strip() for line in file.read_text().splitlines()]
+            folders += [line for line in lines if line.startswith("/")]
+    return [*folders, "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
+
+
+class Collection:
+    """The files of an image by their paths in the guest."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.modules: dict[str, str] = {}
+        """Names of the modules taken, each with its path in the guest."""
+        self._folders = _library_folders()
+        self._libraries: dict[str, str] = {}
+        self.interpreter = ""
+        """Path of ld.so in the guest."""
+
+    def add(self, path: str, data: bytes, executable: bool = False, flags: int = 0) -> Node:
+        """Put a file into the tree."""
+        node = Node(path, data, S_IFREG | (0o555 if executable else 0o444), flags)
+        self.nodes[path] = node
+        return node
+
+    def add_elf(self, path: str, file: Path) -> Elf:
+        """Put a program or shared library into the tree, laid out, and every library that it wants."""
+        elf = Elf(str(file), file.read_bytes())
+        data, runs = lay_out(elf)
+        node = self.add(path, data, executable=True, flags=LAID_OUT)
+        node.runs = runs
+        for name in elf.needed:
+            self._want(name, elf, file)
+        return elf
+
+    def _want(self, name: str, wanted_by: Elf, file: Path) -> None:
+        """A library that an ELF file needs, from where the dynamic linker would take it."""
+        if name.startswith(("libc.musl", "ld-musl")):
+            raise BuildError(f"{file} is built for musl, and this interpreter is not; take the glibc (manylinux) wheel")
+        if name in self._libraries or (self.interpreter and name == os.path.basename(self.interpreter)):
+            return
+        own = [
+            p.replace("$ORIGIN", str(file.parent)).replace("${ORIGIN}", str(file.parent)) for p in wanted_by.search_path
+        ]
+        for folder in [*own, *self._folders]:
+            found = Path(folder) / name
+            if found.is_file():
+                try:
+                    Elf(str(found), found.read_bytes()[:4096])
+                except BuildError:
+                    continue  # another architecture's, as the dynamic linker would pass over it
+                break
+        else:
+            raise BuildError(f"{file} wants {name}, and no folder of the dynamic linker has it")
+        self._libraries[name] = str(found)
+        self.add_elf(f"{LIBRARIES}/{name}", found.resolve())
+
+    def add_interpreter(self) -> Elf:
+        """The running interpreter, its dynamic linker and its libraries."""
+        file = Path(os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable))
+        elf = Elf(str(file), file.read_bytes())
+        if elf.interpreter is None:
+            raise BuildError(f"{file} is a static program; the guest needs one that uses the dynamic linker")
+        if "musl" in elf.interpreter:
+            raise BuildError(f"{file} is built for musl; the guest needs an interpreter built for glibc")
+        self.interpreter = elf.interpreter
+        self.add_elf(self.interpreter, Path(os.path.realpath(elf.interpreter)))
+        return self.add_elf(PROGRAM, file)
+
+    def add_modules(self, names: Iterable[str], sources: Iterable[Path], path: Iterable[str]) -> None:
+        """The closure of what the names and sources import, found on `path` and in the standard library."""
+        stdlib = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+        dynamic = [os.path.join(p, "lib-dynload") for p in stdlib]
+        own = [os.path.abspath(p) for p in path]
+        finder = Finder([*own, *stdlib, *dynamic])
+        wanted = list(names)
+        for name in wanted:
+            if finder.spec(name) is None and name not in sys.builtin_module_names:
+                raise BuildError(f"there is no module {name} on the search path")
+        for module in closure(finder, [*BASE, *wanted], sources, stdlib):
+            where = str(module.root)
+            if where in dynamic:
+                folder = f"{STDLIB}/lib-dynload"
+            elif where in stdlib:
+                folder = STDLIB
+            else:
+                folder = SITE
+            self._add_module(module, folder)
+        # The interpreter knows its folders by these two.
+        self.nodes.setdefault(f"{STDLIB}/lib-dynload", Node(f"{STDLIB}/lib-dynload", None, S_IFDIR | 0o555))
+
+    def _add_module(self, module: Module, folder: str) -> None:
+        path = f"{folder}/{module.file.relative_to(module.root)}"
+        self.modules[module.name] = path
+        if module.is_source:
+            self.add_source(path, module.file.read_bytes())
+        else:
+            self.add_elf(path, module.file)
+
+    def add_source(self, path: str, source: bytes) -> None:
+        """A Python file and its compiled form, which the guest uses without looking at the source (PEP 552)."""
+        self.add(path, source)
+        try:
+            code = compile(source, path, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            return  # a test's or a template's: it fails when it is imported, as it would anywhere
+        flags = (1).to_bytes(4, "little")
+        # Later formats record what is shared, and that depends on what else this process has done.
+        form = marshal.dumps(code, 2)
+        compiled = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + form
+        folder, _, name = path.rpartition("/")
+        stem = name.removesuffix(".py")
+        self.add(f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc", compiled)
+
+    def add_tree(self, where: str, folder: Path) -> None:
+        """Every file below a folder of the host."""
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                path = f"{where}/{file.relative_to(folder).as_posix()}"
+                if file.suffix == ".py":
+                    self.add_source(path, file.read_bytes())
+                else:
+                    self.add(path, file.read_bytes(), executable=os.access(file, os.X_OK))
+
+    def sorted(self) -> list[Node]:
+        """The tree with every directory, in the order in which the guest searches it."""
+        for path in [*self.nodes, "/tmp/x", "/dev/x", "/proc/self/x"]:  # noqa: S108 - the guest's own
+            while path != "/":
+                path = path.rpartition("/")[0] or "/"
+                self.nodes.setdefault(path, Node(path, None, S_IFDIR | 0o555))
+        for special in ("/tmp/x", "/dev/x", "/proc/self/x"):  # noqa: S108
+            self.nodes.pop(special, None)
+        return sorted(self.nodes.values(), key=lambda node: node.path.encode())

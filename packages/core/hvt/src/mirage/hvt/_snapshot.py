@@ -1,0 +1,96 @@
+"""A snapshot's file: a guest's processor state and its three mappings, whose zeros are holes in the file."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+from mirage.hvt._format import HEADER_SIZE, Header
+from mirage.hvt._kvm import STATE_SIZE
+from mirage.hvt.errors import ImageError
+from mirage.libos import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE = layout()["PAGE"]
+MAGIC = b"MIRAGE-SNAPSHOT\1"
+_WORDS = struct.Struct("<16s5Q24s")
+_FRONT = 2 * PAGE  # words, image header and processor state, before the mappings
+_CHUNK = 64 * PAGE
+
+
+class Snapshot:
+    """What is saved beside the mappings. `image`, `ram`, `tables`: their sizes in octets."""
+
+    def __init__(
+        self,
+        header: Header,
+        image: int,
+        ram: int,
+        tables: int,
+        period: int,
+        monotonic: int,
+        state: bytes,
+        features: bytes,
+    ) -> None:
+        self.header = header
+        self.image, self.ram, self.tables = image, ram, tables
+        self.period = period
+        self.monotonic = monotonic
+        self.state = state
+        self.features = features
+
+    def write(self, file: str | os.PathLike[str], mappings: Iterable[mmap.mmap]) -> None:
+        """Write the file, whole or not at all."""
+        words = _WORDS.pack(MAGIC, self.image, self.ram, self.tables, self.period, self.monotonic, self.features)
+        front = words + self.header.pack() + self.state
+        scratch = f"{os.fspath(file)}.{os.getpid()}.part"
+        zeros = bytes(_CHUNK)
+        try:
+            with open(scratch, "wb") as out:
+                out.write(front)
+                at = _FRONT
+                for mapping in mappings:
+                    with memoryview(mapping) as view:
+                        for offset in range(0, len(view), _CHUNK):
+                            chunk = view[offset : offset + _CHUNK]
+                            if chunk != zeros[: len(chunk)]:
+                                os.pwrite(out.fileno(), chunk, at + offset)
+                        at += len(view)
+                out.truncate(at)
+            os.replace(scratch, file)
+        except BaseException:
+            if os.path.exists(scratch):
+                os.unlink(scratch)
+            raise
+
+    @classmethod
+    def read(cls, file: str | os.PathLike[str]) -> Snapshot:
+        """Read all but the mappings. Raises `ImageError`."""
+        with open(file, "rb") as source:
+            front = source.read(_FRONT)
+            size = os.fstat(source.fileno()).st_size
+        if len(front) < _FRONT or front[:16] != MAGIC:
+            raise ImageError(f"{os.fspath(file)} is no snapshot of this version of mirage-hvt")
+        _, image, ram, tables, period, monotonic, features = _WORDS.unpack_from(front)
+        header = Header.unpack(front[_WORDS.size :])
+        at = _WORDS.size + HEADER_SIZE
+        limits = layout()["IMAGE_LIMIT"], layout()["RAM_LIMIT"], layout()["IMAGE_LIMIT"]
+        sizes = (image, ram, tables)
+        good = all(0 < n <= limit and n % PAGE == 0 for n, limit in zip(sizes, limits, strict=True))
+        if not good or size != _FRONT + sum(sizes) or image != header.end - layout()["IMAGE_BASE"]:
+            raise ImageError(f"{os.fspath(file)} is damaged; take the snapshot again")
+        return cls(header, image, ram, tables, period, monotonic, front[at : at + STATE_SIZE], features)
+
+    def map(self, file: str | os.PathLike[str]) -> tuple[mmap.mmap, mmap.mmap, mmap.mmap]:
+        """The three mappings, copy-on-write."""
+        with open(file, "rb") as source:
+            at, found = _FRONT, []
+            for size in (self.image, self.ram, self.tables):
+                protection = mmap.PROT_READ | mmap.PROT_WRITE
+                found.append(mmap.mmap(source.fileno(), size, mmap.MAP_PRIVATE, protection, offset=at))
+                at += size
+        return found[0], found[1], found[2]

@@ -1,0 +1,27 @@
+"""What can go wrong while an image is built or a guest runs."""
+
+from __future__ import annotations
+
+from mirage.types import MirageError
+
+__all__ = ["BuildError", "GuestFault", "HostError", "HvtError", "ImageError"]
+
+
+class HvtError(MirageError):
+    """Root of this package's errors."""
+
+
+class BuildError(HvtError):
+    """The image cannot be built from what was given."""
+
+
+class ImageError(HvtError):
+    """The file is no image, or one of another version, or damaged."""
+
+
+class HostError(HvtError):
+    """This machine cannot run a guest; the message says what to do."""
+
+
+class GuestFault(HvtError):
+    """The guest did something that ends it; the message is the report."""

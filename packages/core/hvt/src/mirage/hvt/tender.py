@@ -1,0 +1,504 @@
+"""Runs an image on /dev/kvm: maps it, starts the processor, serves hypercalls.
+
+The guest is not trusted. A hypercall's arguments stand in the shared page; every address and length in them is checked
+against the image and the memory (`Tender._view`), and nothing the guest says is used as an address of this process.
+
+Signals are blocked in this thread except while the guest runs or sleeps, so none is lost between a look and a wait: the
+kernel swaps the mask as it enters the guest (KVM_SET_SIGNAL_MASK), and what ended the run is still pending afterwards.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import struct
+import sys
+import time
+
+from mirage.hvt._format import Header, unpack_arguments
+from mirage.hvt._kvm import (
+    EXIT_IO,
+    MSR_LSTAR,
+    MSR_SFMASK,
+    MSR_STAR,
+    REGISTERS,
+    Machine,
+)
+from mirage.hvt._snapshot import Snapshot
+from mirage.hvt.errors import GuestFault, HostError, ImageError
+from mirage.libos import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Sequence
+else:
+    import _signal as signal  # `signal` itself makes enumerations of its numbers first, which takes milliseconds
+
+__all__ = ["Tender"]
+
+L = layout()
+PAGE = L["PAGE"]
+LARGE = 512 * PAGE
+IMAGE_BASE, RAM_BASE, TABLES_BASE = L["IMAGE_BASE"], L["RAM_BASE"], L["TABLES_BASE"]
+SHARED = L["SHARED_ADDRESS"] - IMAGE_BASE
+
+_TABLE = 0x27  # present, writable, user, accessed: what lies below decides
+_LARGE_USER = 0x80000000000000E7  # large, dirty, accessed, user, writable, present; no execute
+_LARGE_KERNEL = 0x80000000000000E3
+
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT)
+_ENDING = 1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1
+_PATIENCE = 3
+"""A guest that leaves so many of these signals lying, one after the other, is ended."""
+_NAMES = {
+    0: "division error",
+    1: "debug trap",
+    3: "breakpoint",
+    6: "invalid instruction",
+    8: "double fault",
+    11: "segment not present",
+    12: "stack fault",
+    13: "general protection fault",
+    14: "page fault",
+    16: "floating-point error",
+    17: "misaligned access",
+    19: "SIMD floating-point error",
+}
+_EAGAIN, _EFAULT, _EIO, _EOPNOTSUPP = 11, 14, 5, 95
+_U64 = (1 << 64) - 1
+
+_CALL = struct.Struct("<3Q")
+_BOOT = struct.Struct("<11Q64s")
+_TRAP = struct.Struct("<8Q")
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+class Tender:
+    """One guest. Make it, `run` it once, `close` it; or use it in a `with` statement.
+
+    `console` is called with what the guest prints; the default writes to standard output. `stdin` is a file descriptor
+    that the guest's standard input reads from, None for an empty one. `snapshot` is the file to which the guest may
+    save itself. Raises `HostError` and `ImageError`.
+    """
+
+    def __init__(
+        self,
+        image: str | os.PathLike[str],
+        arguments: Sequence[str] = (),
+        *,
+        memory: int | None = None,
+        console: Callable[[bytes], object] | None = None,
+        stdin: int | None = None,
+        snapshot: str | os.PathLike[str] | None = None,
+        log_unknown: bool = False,
+    ) -> None:
+        self._prepare(console, stdin, snapshot)
+        with open(image, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self.header = header = Header.unpack(file.read(PAGE))
+            end = header.end - IMAGE_BASE
+            if not PAGE <= end <= min(size, L["IMAGE_LIMIT"]) or end % PAGE:
+                raise ImageError(f"{os.fspath(image)} is cut short; build it again")
+            file.seek(header.arguments_offset)
+            argv, environment = unpack_arguments(file.read(header.arguments_size))
+            self._image = mmap.mmap(file.fileno(), end, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+        self.memory = memory if memory is not None else header.memory
+        if self.memory % LARGE or not 4 * LARGE <= self.memory <= L["RAM_LIMIT"]:
+            self._image.close()
+            raise HostError(
+                f"the memory must be a multiple of 2 MiB, from 8 MiB to 8 GiB, and not {self.memory} octets"
+            )
+        anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        self._ram = mmap.mmap(-1, self.memory, anonymous)
+        self._ram.madvise(mmap.MADV_HUGEPAGE)
+        directories = (self.memory + (1 << 30) - 1) >> 30
+        tables = PAGE * (1 + directories + self.memory // LARGE)
+        self._tables = mmap.mmap(-1, (tables + LARGE - 1) // LARGE * LARGE, anonymous)
+        try:
+            self.machine = Machine()
+        except BaseException:
+            self._unmap()
+            raise
+        self._load([*argv, *arguments], environment, directories, log_unknown)
+
+    def _prepare(
+        self, console: Callable[[bytes], object] | None, stdin: int | None, snapshot: str | os.PathLike[str] | None
+    ) -> None:
+        self._console = console or self._print
+        self._stdin = stdin
+        self._snapshot = snapshot
+        self._unknown: list[int] = []
+        self._awaits_input = False
+        self._period = 0
+        self._tick_due = False
+        self._signals = 0
+        self._ignored = 0
+        self.exits = 0
+        """How often the guest left for the tender."""
+
+    @classmethod
+    def resume(
+        cls,
+        snapshot: str | os.PathLike[str],
+        *,
+        console: Callable[[bytes], object] | None = None,
+        stdin: int | None = None,
+    ) -> Tender:
+        """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
+
+        Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. Raises
+        `HostError` where the processor has other features, and `ImageError`.
+        """
+        saved = Snapshot.read(snapshot)
+        tender = cls.__new__(cls)
+        tender._prepare(console, stdin, None)
+        tender.header, tender.memory = saved.header, saved.ram
+        tender._image, tender._ram, tender._tables = saved.map(snapshot)
+        try:
+            tender.machine = machine = Machine()
+        except BaseException:
+            tender._unmap()
+            raise
+        if machine.features != saved.features:
+            tender.close()
+            raise HostError("this snapshot was taken on a processor with other features; boot its image anew")
+        try:
+            tender._connect()
+            machine.restore(saved.state)
+            tender._set_system_calls()
+            tender._period = saved.period
+            at = SHARED + L["SHARED_BOOT"]
+            words = list(_BOOT.unpack_from(tender._image, at))
+            words[5:9] = machine.tsc_khz(), machine.tsc(), saved.monotonic, time.time_ns()
+            words[10:] = words[10] + 1, os.urandom(64)
+            _BOOT.pack_into(tender._image, at, *words)
+        except BaseException:
+            tender.close()
+            raise
+        return tender
+
+    def __enter__(self) -> Tender:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back; may be called again."""
+        self.machine.close()
+        self._unmap()
+
+    def _unmap(self) -> None:
+        for mapping in (self._image, self._ram, self._tables):
+            mapping.close()
+
+    # ---- Before the guest runs -------------------------------------------------------------------------------------
+
+    def _load(self, arguments: list[str], environment: list[str], directories: int, log_unknown: bool) -> None:
+        header, machine = self.header, self.machine
+        self._connect()
+
+        # The memory's size for ring 0, then its page directories; each entry is a page of 2 MiB until it is split.
+        regions = self.memory // LARGE
+        struct.pack_into("<Q", self._tables, 0, self.memory)
+        struct.pack_into(
+            f"<{regions}Q", self._tables, PAGE, *(RAM_BASE + i * LARGE | _LARGE_USER for i in range(regions))
+        )
+        large = len(self._tables) // LARGE
+        struct.pack_into(
+            f"<{large}Q",
+            self._image,
+            header.tables_directory - IMAGE_BASE,
+            *(TABLES_BASE + i * LARGE | _LARGE_KERNEL for i in range(large)),
+        )
+        struct.pack_into(
+            f"<{directories}Q",
+            self._image,
+            header.pdpt - IMAGE_BASE + 8 * (RAM_BASE >> 30),
+            *(TABLES_BASE + PAGE * (1 + i) | _TABLE for i in range(directories)),
+        )
+
+        strings = b"".join(text.encode() + b"\0" for text in [*arguments, *environment])
+        if len(strings) > 128 << 10:
+            raise HostError("the arguments and the environment are longer than 128 KiB")
+        self._ram[: len(strings)] = strings
+        machine.enter_long_mode(header.pml4, (header.gdt, 79), (header.idt, 511), (header.task, 3 * PAGE - 1))
+        self._set_system_calls()
+        machine.set_registers({"rip": header.start, "rflags": L["USER_FLAGS"]})
+        _BOOT.pack_into(
+            self._image,
+            SHARED + L["SHARED_BOOT"],
+            *(self.memory, header.end - IMAGE_BASE, len(strings), len(arguments), len(environment)),
+            *(machine.tsc_khz(), machine.tsc(), time.monotonic_ns(), time.time_ns(), log_unknown, 0),
+            os.urandom(64),
+        )
+
+    def _connect(self) -> None:
+        for base, mapping in ((IMAGE_BASE, self._image), (RAM_BASE, self._ram), (TABLES_BASE, self._tables)):
+            self.machine.add_memory(base, mapping)
+
+    def _set_system_calls(self) -> None:
+        self.machine.set_msr(MSR_LSTAR, self.header.syscall_stub)
+        self.machine.set_msr(MSR_STAR, (L["KERNEL_CS"] << 32) | (0x23 << 48))
+        self.machine.set_msr(MSR_SFMASK, 0x47700)
+
+    # ---- The guest's words -----------------------------------------------------------------------------------------
+
+    def _view(self, address: int, length: int, write: bool = False) -> memoryview | None:
+        """The guest's octets there; None when any of them is outside the image and the memory.
+
+        Nothing is written below the image's files: there lie the page tables, which the guest may not have changed.
+        """
+        for base, mapping in ((RAM_BASE, self._ram), (IMAGE_BASE, self._image)):
+            lowest = self.header.files if write and base == IMAGE_BASE else base
+            if lowest <= address and length <= len(mapping) and address - base <= len(mapping) - length:
+                return memoryview(mapping)[address - base : address - base + length]
+        return None
+
+    @staticmethod
+    def _print(data: bytes) -> None:
+        sys.stdout.flush()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(1, view) :]
+
+    # ---- Hypercalls ------------------------------------------------------------------------------------------------
+
+    def _write(self, address: int, length: int, _: int) -> int:
+        length = min(length, 1 << 20)
+        view = self._view(address, length)
+        if view is None:
+            return -_EFAULT
+        with view:
+            self._console(bytes(view))
+        return length
+
+    def _read(self, address: int, length: int, _: int) -> int:
+        if self._stdin is None:
+            return 0
+        self._awaits_input = not self._input_ready(0)
+        if self._awaits_input:
+            return -_EAGAIN
+        length = min(length, 1 << 16)
+        if not length:
+            return 1  # whether there is something to read
+        view = self._view(address, length, write=True)
+        if view is None:
+            return -_EFAULT
+        with view:
+            try:
+                return os.readv(self._stdin, [view])
+            except OSError:
+                return -_EIO
+
+    def _entropy(self, address: int, length: int, _: int) -> int:
+        length = min(length, 1 << 16)
+        view = self._view(address, length, write=True)
+        if view is None:
+            return -_EFAULT
+        with view:
+            view[:] = os.urandom(length)
+        return length
+
+    def _wait(self, nanoseconds: int, _: int, __: int) -> int:
+        """Sleep until the time has come, input has come, or a signal that the guest must hear of."""
+        left = _signed(nanoseconds)
+        deadline = None if left < 0 else time.monotonic_ns() + left
+        while not self._signals:
+            timeout = None if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
+            self._sleep(timeout)
+            if deadline is not None and time.monotonic_ns() >= deadline:
+                break
+            if self._awaits_input and self._input_ready(0):
+                break
+        self._hand_over_signals()
+        return 0
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Wait for a signal or for input, with the signals that end a wait let through."""
+        if not self._awaits_input:
+            if timeout is None:
+                self._note(signal.sigwait(self._mask))
+            elif (info := signal.sigtimedwait(self._mask, timeout)) is not None:
+                self._note(info.si_signo)
+            return
+        self._take_signals()  # whether there are any is seen again in a hundredth of a second
+        if not self._signals:
+            self._input_ready(0.01 if timeout is None else min(timeout, 0.01))
+
+    def _input_ready(self, timeout: float) -> bool:
+        return self._stdin is not None and bool(select.select([self._stdin], [], [], timeout)[0])
+
+    def _tick(self, microseconds: int, _: int, __: int) -> int:
+        self._period = min(max(microseconds, 500), 1_000_000) if microseconds else 0
+        self._arm()
+        return 0
+
+    def _arm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._period / 1e6, self._period / 1e6)
+
+    def _save(self, _: int, __: int, ___: int) -> int:
+        """Write the guest, as it is after this hypercall, to the snapshot's file."""
+        if self._snapshot is None:
+            return -_EOPNOTSUPP
+        struct.pack_into("<q", self._image, SHARED + L["SHARED_CALL"] + 40, 0)
+        self.machine.finish_io()
+        boot = _BOOT.unpack_from(self._image, SHARED + L["SHARED_BOOT"])
+        monotonic = boot[7] + (self.machine.tsc() - boot[6]) * 1_000_000 // max(boot[5], 1)
+        state, features = self.machine.save(), self.machine.features
+        saved = Snapshot(
+            self.header,
+            len(self._image),
+            self.memory,
+            len(self._tables),
+            self._period,
+            monotonic & _U64,
+            state,
+            features,
+        )
+        saved.write(self._snapshot, (self._image, self._ram, self._tables))
+        return 0
+
+    def _log_unknown(self, number: int, _: int, __: int) -> int:
+        if number not in self._unknown and len(self._unknown) < 1000:
+            self._unknown.append(number)
+            self._console(f"libos: system call {number} is not supported\n".encode())
+        return 0
+
+    # ---- Interruptions ---------------------------------------------------------------------------------------------
+
+    _mask = frozenset({signal.SIGALRM, *_FORWARDED})
+
+    def _note(self, number: int) -> None:
+        if number == signal.SIGALRM:
+            self._tick_due = True
+        else:
+            self._signals |= 1 << (number - 1)
+
+    def _take_signals(self) -> None:
+        while (info := signal.sigtimedwait(self._mask, 0)) is not None:
+            self._note(info.si_signo)
+
+    def _hand_over_signals(self) -> None:
+        if not self._signals:
+            return
+        at = SHARED + L["SHARED_SIGNALS"]
+        waiting = struct.unpack_from("<Q", self._image, at)[0]
+        self._ignored = self._ignored + 1 if waiting & self._signals & _ENDING else 0
+        if self._ignored == _PATIENCE:
+            raise GuestFault(f"the guest did not react to {_PATIENCE} signals that ask it to end")
+        struct.pack_into("<Q", self._image, at, waiting | self._signals)
+        self._signals = 0
+
+    def _interrupt(self) -> None:
+        """Make the guest's library OS look around: at once when the application runs, else when it is done."""
+        self._tick_due = False
+        self._hand_over_signals()
+        self.machine.finish_io()
+        registers = self.machine.registers()
+        struct.pack_into("<Q", self._image, SHARED + L["SHARED_PENDING"], 1)
+        if self.header.text <= registers["rip"] < self.header.text_end:
+            return
+        stack = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_STACK"])[0]
+        trap = (L["TRAP_TICK"], 0, registers["rip"], L["USER_CS"], registers["rflags"], registers["rsp"], 0, 0)
+        _TRAP.pack_into(self._image, SHARED + L["SHARED_TRAP"], *trap)
+        registers |= {"rip": self.header.entry_trap, "rsp": stack, "rflags": L["USER_FLAGS"]}
+        self.machine.set_registers(registers)
+
+    # ---- Running ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run the guest until it ends; returns its exit status. Raises `GuestFault`.
+
+        In the main thread, SIGINT and its like go to the guest meanwhile.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._mask)
+        alarm = signal.getsignal(signal.SIGALRM)
+        signal.signal(signal.SIGALRM, lambda *_: None)  # the default action would end this process
+        try:
+            self._arm()
+            self.machine.let_through(sum(1 << (s - 1) for s in self._mask))
+            return self._loop()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.sigtimedwait({signal.SIGALRM}, 0)
+            signal.signal(signal.SIGALRM, alarm)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _loop(self) -> int:
+        machine, image = self.machine, self._image
+        call_at, result_at = SHARED + L["SHARED_CALL"], SHARED + L["SHARED_CALL"] + 40
+        calls: dict[int, Callable[[int, int, int], int]] = {
+            L["CALL_WRITE"]: self._write,
+            L["CALL_READ"]: self._read,
+            L["CALL_WAIT"]: self._wait,
+            L["CALL_TICK"]: self._tick,
+            L["CALL_UNKNOWN"]: self._log_unknown,
+            L["CALL_ENTROPY"]: self._entropy,
+            L["CALL_SNAPSHOT"]: self._save,
+        }
+        while True:
+            reason = machine.enter()
+            self.exits += 1
+            if reason is None:
+                self._take_signals()
+                self._interrupt()
+                continue
+            if reason != EXIT_IO:
+                raise GuestFault(self._report_exit(reason))
+            port = machine.port()
+            arguments = _CALL.unpack_from(image, call_at)
+            if port in calls:
+                struct.pack_into("<q", image, result_at, calls[port](*arguments))
+            elif port == L["CALL_EXIT"]:
+                return int(arguments[0]) & 0xFF
+            elif port == L["CALL_FAULT"]:
+                return self._fault(*arguments)
+            else:
+                raise GuestFault(f"the guest used port {port:#x}, which is no hypercall\n{self._registers_text()}")
+
+    # ---- Last words ------------------------------------------------------------------------------------------------
+
+    def _fault(self, address: int, kind: int, number: int) -> int:
+        """The library OS reports a fault that nobody handles, or a deadly signal."""
+        if kind == L["FAULT_SIGNAL"]:
+            return 128 + (number & 63)
+        view = self._view(address, 22 * 8)
+        if view is None:
+            raise GuestFault("the guest reported a fault with a wild address")
+        with view:
+            words = struct.unpack("<22Q", view)
+        names = (
+            *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+            *("vector", "error", "rip", "cs", "rflags", "rsp", "ss"),
+        )
+        frame = dict(zip(names, words, strict=True))
+        cr2 = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_TRAP"] + 48)[0]
+        what = _NAMES.get(frame["vector"], f"exception {frame['vector']}")
+        where = "the library OS" if kind == L["FAULT_LIBOS"] else "the application"
+        text = f"{what} in {where} at {frame['rip']:#x}, error {frame['error']:#x}"
+        if frame["vector"] == 14:
+            text += f": {_access(frame['error'])} {cr2:#x}"
+        raise GuestFault(f"{text}\n{_table({n: frame[n] for n in REGISTERS})}")
+
+    def _report_exit(self, reason: int) -> str:
+        return f"the guest's processor stopped (KVM exit {reason})\n{self._registers_text()}"
+
+    def _registers_text(self) -> str:
+        return _table(self.machine.registers())
+
+
+def _access(error: int) -> str:
+    """What a page fault's error code says was tried (Intel SDM volume 3, 4.7)."""
+    action = "executing" if error & 16 else "writing" if error & 2 else "reading"
+    return f"{action} {'a protected page' if error & 1 else 'nothing'} at"
+
+
+def _table(registers: dict[str, int]) -> str:
+    items = [f"{name:>6} {value:016x}" for name, value in registers.items()]
+    return "\n".join("  ".join(items[i : i + 3]) for i in range(0, len(items), 3))

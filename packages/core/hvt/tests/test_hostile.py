@@ -1,0 +1,179 @@
+"""Guests that mean harm: machine code in place of the library OS, doing what no honest guest does.
+
+Each must end alone: with a status, or with a `GuestFault` that says what it did. Nothing else may leave the tender, and
+no octet outside the guest may be read or written.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mirage.hvt import GuestFault, Tender, build
+from mirage.hvt._format import Header
+from mirage.libos import layout
+
+pytestmark = [pytest.mark.kvm, pytest.mark.tool("gcc"), pytest.mark.slow]
+
+LAYOUT = layout()
+ARGUMENTS = LAYOUT["SHARED_ADDRESS"] + LAYOUT["SHARED_CALL"]
+PORTS = [value for name, value in sorted(LAYOUT.items()) if name.startswith("CALL_")]
+RAM_END = LAYOUT["RAM_BASE"] + (8 << 20)
+WILD = [
+    *(0, 1, 4095, 1 << 20, 1 << 31, 1 << 32, 1 << 47, 1 << 63, (1 << 64) - 1, (1 << 64) - 4096),
+    *(LAYOUT["IMAGE_BASE"] - 1, LAYOUT["IMAGE_BASE"], LAYOUT["TABLES_BASE"], LAYOUT["RAM_BASE"] - 1),
+    *(LAYOUT["RAM_BASE"], RAM_END - 1, RAM_END, RAM_END + 1),
+]
+
+
+def store(address: int, value: int) -> bytes:
+    """`movabs $value, %rax; movabs %rax, address`."""
+    return b"\x48\xb8" + struct.pack("<Q", value) + b"\x48\xa3" + struct.pack("<Q", address)
+
+
+def call(port: int, *arguments: int) -> bytes:
+    """A hypercall: arguments into the shared page, `mov $port, %edx; out %eax, (%dx)`."""
+    stores = [store(ARGUMENTS + 8 * i, value) for i, value in enumerate(arguments)]
+    return b"".join(stores) + b"\xba" + struct.pack("<I", port) + b"\xef"
+
+
+EXIT = call(LAYOUT["CALL_EXIT"], 42)
+SPIN = b"\xeb\xfe"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An honest image, to be spoilt."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "main.py").write_text("")
+    return build(folder / "image.hvt", folder / "main.py").path
+
+
+def spoil(image: Path, code: bytes) -> Path:
+    """The image with machine code where the guest begins."""
+    data = bytearray(image.read_bytes())
+    at = Header.unpack(bytes(data)).start - LAYOUT["IMAGE_BASE"]
+    assert len(code) < 16384
+    data[at : at + len(code)] = code
+    spoilt = image.with_name("spoilt.hvt")
+    spoilt.write_bytes(data)
+    return spoilt
+
+
+def run(image: Path, code: bytes) -> tuple[int, bytes]:
+    """Run machine code; its status and what it printed."""
+    said: list[bytes] = []
+    with Tender(spoil(image, code), memory=8 << 20, console=said.append) as tender:
+        return tender.run(), b"".join(said)
+
+
+def test_an_honest_hypercall_works(image: Path) -> None:
+    """The tests' own assembler can print, so what follows fails for the reason it says."""
+    text = int.from_bytes(b"fine\n\0\0\0", "little")
+    code = store(LAYOUT["RAM_BASE"], text) + call(LAYOUT["CALL_WRITE"], LAYOUT["RAM_BASE"], 5) + EXIT
+    assert run(image, code) == (42, b"fine\n")
+
+
+@pytest.mark.parametrize("port", [LAYOUT["CALL_WRITE"], LAYOUT["CALL_READ"], LAYOUT["CALL_ENTROPY"]])
+def test_wild_addresses_are_refused(image: Path, port: int) -> None:
+    """Every combination of a wild address and a wild length that leaves the guest is answered with EFAULT."""
+    wild = [a for a in WILD if not LAYOUT["RAM_BASE"] <= a < RAM_END and a != LAYOUT["IMAGE_BASE"]]
+    code = b"".join(call(port, address, length) for address in wild for length in (1, 1 << 16, (1 << 64) - 1))
+    assert run(image, code + EXIT) == (42, b"")
+
+
+def test_the_last_octet_is_the_last(image: Path) -> None:
+    """A length that reaches one octet past the memory is refused, one that ends with it is not."""
+    code = call(LAYOUT["CALL_WRITE"], RAM_END - 4, 4) + call(LAYOUT["CALL_WRITE"], RAM_END - 4, 5) + EXIT
+    assert run(image, code) == (42, bytes(4))
+
+
+def test_the_tender_does_not_write_page_tables(image: Path) -> None:
+    """What ring 3 cannot write itself, a hypercall does not write for it."""
+    header = Header.unpack(image.read_bytes()[:4096])
+    targets = (header.pml4, header.gdt, header.idt, header.task, header.page_tables, LAYOUT["IMAGE_BASE"])
+    code = b"".join(call(LAYOUT["CALL_ENTROPY"], address, 4096) for address in targets)
+    with Tender(spoil(image, code + EXIT), memory=8 << 20) as tender:
+        before = [bytes(tender._image[a - LAYOUT["IMAGE_BASE"] :][:4096]) for a in targets[1:]]
+        assert tender.run() == 42
+        assert before == [bytes(tender._image[a - LAYOUT["IMAGE_BASE"] :][:4096]) for a in targets[1:]]
+
+
+def test_unknown_ports_end_the_guest(image: Path) -> None:
+    """The report names the port."""
+    with pytest.raises(GuestFault, match="port 0x80, which is no hypercall"):
+        run(image, call(0x80))
+
+
+def test_a_wild_fault_report_is_refused(image: Path) -> None:
+    """Not even the guest's last words are read from where they are not."""
+    for address in (0, RAM_END - 8, (1 << 64) - 8):
+        with pytest.raises(GuestFault, match="wild address"):
+            run(image, call(LAYOUT["CALL_FAULT"], address, 0, 11))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "vector"),
+    [
+        ("f4", "general protection"),  # hlt
+        ("0f0b", "invalid instruction"),  # ud2
+        ("0f20d8", "general protection"),  # mov %cr3, %rax
+        ("0f01f8", "general protection"),  # swapgs
+        ("cd80", "general protection|invalid instruction"),  # int $0x80, which kvm_pvm makes an invalid instruction
+        ("31c0f7f0", "division"),  # div %eax by 0
+        ("31e450", "stack fault|page fault"),  # push with rsp 0
+        ("48b8000000000000008050c3", "general protection|page fault"),  # ret to no address
+    ],
+)
+def test_forbidden_instructions_are_reported(image: Path, instruction: str, vector: str) -> None:
+    """Each exception runs on its own stack, reaches ring 3 and is reported."""
+    stack = store(LAYOUT["SHARED_ADDRESS"] + LAYOUT["SHARED_STACK"], RAM_END)
+    load = b"\x48\xbc" + struct.pack("<Q", RAM_END - 4096)  # movabs $address, %rsp
+    with pytest.raises(GuestFault, match=vector):
+        run(image, stack + load + bytes.fromhex(instruction) + SPIN)
+
+
+def test_an_endless_loop_is_ended_by_signals(image: Path) -> None:
+    """A guest that never looks at its signals is ended by the third."""
+    command = [sys.executable, "-m", "mirage.hvt", "run", str(spoil(image, call(LAYOUT["CALL_UNKNOWN"], 1) + SPIN))]
+    with subprocess.Popen(
+        [*command[:4], "--memory", "8", *command[4:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tender:
+        assert tender.stdout is not None
+        assert tender.stderr is not None
+        assert b"not supported" in tender.stdout.readline()
+        while tender.poll() is None:
+            tender.send_signal(signal.SIGTERM)
+            try:
+                tender.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        assert tender.returncode == 125
+        assert b"did not react" in tender.stderr.read()
+
+
+ANY = st.one_of(st.sampled_from(WILD), st.integers(0, (1 << 64) - 1), st.integers(0, 1 << 16))
+QUIET = [port for port in PORTS if port != LAYOUT["CALL_WAIT"]]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(st.tuples(st.sampled_from([*QUIET, 0x4FF, 0x508, 0xFFFF]), ANY, ANY, ANY), max_size=40))
+def test_any_hypercalls_end_in_a_status_or_a_fault(image: Path, calls: list[tuple[int, int, int, int]]) -> None:
+    """Random calls with random arguments raise nothing but `GuestFault`."""
+    try:
+        status, _ = run(image, b"".join(call(*words) for words in calls) + EXIT)
+        assert 0 <= status <= 255
+    except GuestFault:
+        pass
+
+
+def test_waiting_comes_to_an_end(image: Path) -> None:
+    """A wait returns after the time it names, however odd the other arguments."""
+    code = b"".join(call(LAYOUT["CALL_WAIT"], n, (1 << 64) - 1, 1 << 63) for n in (0, 1, 1000, 1_000_000))
+    assert run(image, code + EXIT)[0] == 42

@@ -1,0 +1,128 @@
+"""Snapshots: a guest saves itself, and any number of guests go on from the file."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import mirage.hvt
+import mirage.libos
+import mirage.types
+import pytest
+from mirage.hvt import HostError, ImageError, Tender, build
+from mirage.hvt._snapshot import MAGIC
+
+SCRIPT = """
+import os, random, threading, time
+counts, stop = [0], False
+def count():
+    while not stop: counts[0] += 1
+thread = threading.Thread(target=count); thread.start()
+before, state = time.monotonic(), random.getstate()
+def snapshot():
+    device = os.open("/dev/snapshot", os.O_RDWR)
+    os.write(device, b"1")
+    return int(os.read(device, 9))
+resumed = snapshot()
+at = counts[0]
+time.sleep(0.05)
+went_on, stop = counts[0] > at, True
+thread.join()
+print(resumed, time.monotonic() - before < 60, abs(time.time()) > 0, went_on, os.urandom(16).hex())
+"""
+
+
+def test_what_is_no_snapshot_is_refused(tmp_path: Path) -> None:
+    """Neither other files nor cut ones."""
+    (tmp_path / "x").write_bytes(b"?" * 10000)
+    with pytest.raises(ImageError, match="no snapshot"):
+        Tender.resume(tmp_path / "x")
+    words = struct.pack("<16s5Q24s", MAGIC, 1 << 50, 1, 1, 0, 0, b"")
+    (tmp_path / "x").write_bytes(words.ljust(10000, b"\0"))
+    with pytest.raises(ImageError):
+        Tender.resume(tmp_path / "x")
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_guests_go_on_from_one_file(tmp_path: Path) -> None:
+    """Threads, clocks and preemption go on; each guest has random octets of its own."""
+    script = tmp_path / "main.py"
+    script.write_text(SCRIPT)
+    image = build(tmp_path / "image.hvt", script)
+    said: list[bytes] = []
+    with Tender(image.path, memory=32 << 20, console=said.append, snapshot=tmp_path / "state") as tender:
+        assert tender.run() == 0
+    for _ in range(3):
+        with Tender.resume(tmp_path / "state", console=said.append) as tender:
+            assert tender.run() == 0
+    lines = [line.split() for line in b"".join(said).decode().splitlines()]
+    assert [line[0] for line in lines] == ["0", "1", "1", "1"]
+    assert all(line[1:4] == ["True"] * 3 for line in lines)
+    assert len({line[4] for line in lines}) == 4
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_every_generator_is_seeded_anew(tmp_path: Path) -> None:
+    """`mirage.hvt.guest.snapshot` sees to `random` and OpenSSL, and calls back."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import random, ssl\n"
+        "from mirage.hvt import guest\n"
+        "guest.on_resume(lambda: print('again', end=' '))\n"
+        "guest.snapshot()\n"
+        "print(random.getrandbits(64), ssl.RAND_bytes(8).hex())\n"
+    )
+    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
+    image = build(tmp_path / "image.hvt", script, path=sorted(folders))
+    said: list[bytes] = []
+    with Tender(image.path, memory=64 << 20, console=said.append, snapshot=tmp_path / "state") as tender:
+        tender.run()
+    for _ in range(2):
+        with Tender.resume(tmp_path / "state", console=said.append) as tender:
+            tender.run()
+    lines = b"".join(said).decode().splitlines()
+    assert [line.startswith("again") for line in lines] == [False, True, True]
+    assert len({word for line in lines for word in line.split()[-2:]}) == 6
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_another_processor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code was chosen by what the processor could; where it can other things the guest must not go on."""
+    from mirage.hvt import tender as module
+
+    script = tmp_path / "main.py"
+    script.write_text("open('/dev/snapshot', 'wb').write(b'1')")
+    image = build(tmp_path / "image.hvt", script)
+    with Tender(image.path, memory=32 << 20, snapshot=tmp_path / "state") as tender:
+        tender.run()
+
+    class Other(module.Machine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = bytes(24)
+
+    monkeypatch.setattr(module, "Machine", Other)
+    with pytest.raises(HostError, match="other features"):
+        Tender.resume(tmp_path / "state")
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_without_a_file_the_guest_is_told(tmp_path: Path) -> None:
+    """The write to /dev/snapshot fails, and the guest goes on."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os\ntry:\n    os.write(os.open('/dev/snapshot', 1), b'1')\n"
+        "except OSError as error:\n    print(error.strerror)\n"
+    )
+    said: list[bytes] = []
+    with Tender(build(tmp_path / "image.hvt", script).path, memory=32 << 20, console=said.append) as tender:
+        assert tender.run() == 0
+    assert b"".join(said) == b"Operation not supported\n"

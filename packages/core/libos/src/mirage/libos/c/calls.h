@@ -1,0 +1,10 @@
+/* The system-call table: calls.def, made into a table of functions. */
+#ifndef CALLS_H
+#define CALLS_H
+
+#include "base.h"
+
+/* Whether the caller goes on after its system call with nothing changed but rax. */
+bool handle_syscall(struct frame *frame);
+
+#endif

@@ -1,0 +1,31 @@
+/* Clocks, out of the time-stamp counter, and the interval timer. */
+#ifndef TIME_H
+#define TIME_H
+
+#include "base.h"
+
+i64 monotonic(void); /* nanoseconds; goes on over a snapshot */
+i64 realtime(void);  /* nanoseconds since 1970 */
+
+/* When the interval timer fires, in monotonic time; FOREVER when it is off. */
+i64 timer_deadline(void);
+void timer_check(void); /* sends SIGALRM when it is due */
+
+/* A struct timespec of the application in nanoseconds. -EFAULT or -EINVAL. */
+i64 read_timespec(u64 address);
+i64 write_timespec(u64 address, i64 nanoseconds);
+
+i64 sys_nanosleep(const u64 *a);
+i64 sys_clock_nanosleep(const u64 *a);
+i64 sys_clock_gettime(const u64 *a);
+i64 sys_clock_getres(const u64 *a);
+i64 sys_clock_settime(const u64 *a);
+i64 sys_gettimeofday(const u64 *a);
+i64 sys_time(const u64 *a);
+i64 sys_times(const u64 *a);
+i64 sys_getrusage(const u64 *a);
+i64 sys_alarm(const u64 *a);
+i64 sys_setitimer(const u64 *a);
+i64 sys_getitimer(const u64 *a);
+
+#endif

@@ -1,0 +1,83 @@
+"""The library OS as files: its tables, and that it compiles to what the image builder expects."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from mirage.libos import SOURCES, CompilerFailed, NoCompiler, layout, library, system_calls, table
+
+GUIDE = next((p / "docs" / "libos.md" for p in Path(__file__).resolve().parents if (p / "noxfile.py").exists()), None)
+
+
+def test_the_table_has_each_call_once_in_order() -> None:
+    """The designated initialisers of the C table would let a later line win in silence."""
+    numbers = [call.number for call in system_calls()]
+    assert numbers == sorted(set(numbers))
+    names = [call.name for call in system_calls()]
+    assert len(names) == len(set(names))
+
+
+def test_every_line_of_the_table_is_read() -> None:
+    """No line escapes the reader, and so the guide."""
+    text = Path(SOURCES, "calls.def").read_text()
+    assert text.count("\nCALL(") == len(system_calls())
+
+
+def test_the_table_agrees_with_the_header_of_linux() -> None:
+    """Numbers and names are those of the x86-64 interface."""
+    header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+    if not header.exists():
+        pytest.skip("needs the kernel's header: apt-get install linux-libc-dev")
+    words = [line.split() for line in header.read_text().splitlines() if line.startswith("#define __NR_")]
+    linux = {name.removeprefix("__NR_"): int(number) for _, name, number in words}
+    assert {call.name: call.number for call in system_calls()} == {c.name: linux[c.name] for c in system_calls()}
+
+
+def test_the_guide_shows_the_table() -> None:
+    """`docs/libos.md` holds the table of this tree; write `mirage.libos.table()` into it after a change."""
+    if GUIDE is None:
+        pytest.skip("needs the source tree: the guide is not part of the package")
+    assert table() in GUIDE.read_text(), "docs/libos.md: replace the table by the output of mirage.libos.table()"
+
+
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_it_compiles_once_and_to_the_same_octets(tmp_path: Path) -> None:
+    """The same sources and compiler give the same file, and a second call compiles nothing."""
+    first = library(tmp_path / "a")
+    modified = first.stat().st_mtime_ns
+    assert library(tmp_path / "a").stat().st_mtime_ns == modified
+    assert library(tmp_path / "b").read_bytes() == first.read_bytes()
+
+
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_text_is_not_writable_and_data_not_executable(tmp_path: Path) -> None:
+    """Two segments, page by page: read and execute, read and write; the first where the layout says."""
+    data = library(tmp_path).read_bytes()
+    offset, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    headers = [struct.unpack_from("<IIQQQQQQ", data, offset + 56 * i) for i in range(count)]
+    loaded = [(flags, address) for kind, flags, _, address, *_ in headers if kind == 1]
+    assert [flags for flags, _ in loaded] == [5, 6]
+    assert loaded[0][1] == layout()["LIBOS_BASE"]
+    assert loaded[1][1] % layout()["PAGE"] == 0
+
+
+def test_no_compiler_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(NoCompiler, match="apt-get install gcc"):
+        library(tmp_path)
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the compiler said is in the error."""
+    fake = tmp_path / "cc"
+    fake.write_text('#!/bin/sh\ncase "$1" in --version) echo fake;; *) echo "no such luck" >&2; exit 1;; esac\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("CC", str(fake))
+    with pytest.raises(CompilerFailed, match="no such luck"):
+        library(tmp_path)
