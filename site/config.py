@@ -1,0 +1,27 @@
+# mirage >=0.1,<0.2
+"""The website of MirageOS in Python."""
+
+import tomllib
+from pathlib import Path
+
+from mirage.tool.devices import CONSOLE, KV_RO, SERVICE, console, foreign, generated, http_server, register
+
+HERE = Path(__file__).parent
+TREE = HERE.parent
+
+# What renders the site, and what it runs on: said once, beside this file.
+PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
+
+# The site is rendered from its content, the guide, and what the packages say of themselves.
+sources = [HERE / name for name in ("content", "diagrams", "images", "styles", "templates")]
+sources += [
+    TREE / "docs",
+    *sorted(TREE.glob("packages/*/*/pyproject.toml")),
+    *sorted(TREE.glob("packages/*/*/changes.d")),
+]
+
+pages = generated(render="render:render", source=sources, packages=PROJECT["dependency-groups"]["render"], name="pages")
+
+website = foreign("website:site", takes=(KV_RO, CONSOLE), gives=SERVICE, packages=PROJECT["project"]["dependencies"])
+
+register("website", http_server(website(pages, console())))

@@ -1,0 +1,97 @@
+"""What the source tree says of itself: its packages and their changes that no release has published yet.
+
+The packages page, the status of the 2014 review's systems and the list of unreleased changes come from here, so none of
+them can say anything that the tree does not.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .errors import ContentError, Problem
+from .model import Change, Package
+
+__all__ = ["CHANGE_KINDS", "FAMILIES", "packages"]
+
+FAMILIES = ("core", "drivers", "stack", "tls", "web", "storage", "services", "tooling")
+"""From the bottom of the house to its top."""
+
+CHANGE_KINDS = {
+    "security": "Security",
+    "removed": "Removed",
+    "changed": "Changed",
+    "added": "Added",
+    "fixed": "Fixed",
+    "deprecated": "Deprecated",
+}
+
+
+def packages(folder: Path, relative_to: Path) -> tuple[Package, ...]:
+    """Every package below `folder`, by family and name. Raises `ContentError`."""
+    found: list[Package] = []
+    problems: list[Problem] = []
+    for file in sorted(folder.glob("*/*/pyproject.toml")):
+        try:
+            found.append(_package(file, relative_to))
+        except ContentError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ContentError(problems)
+    return tuple(sorted(found, key=lambda package: (FAMILIES.index(package.family), package.name)))
+
+
+def line_of(text: str, needle: str) -> int:
+    """The first line of `text` that has `needle`, or 1."""
+    return next((number for number, line in enumerate(text.splitlines(), 1) if needle in line), 1)
+
+
+def _package(file: Path, relative_to: Path) -> Package:
+    shown = file.relative_to(relative_to)
+    text = file.read_text("utf-8")
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ContentError.at(shown, 1, f"not TOML: {error}") from error
+    project, mirage = data.get("project", {}), data.get("tool", {}).get("mirage", {})
+    family = file.parent.parent.name
+    problems = [
+        Problem(str(shown), line_of(text, "[project]"), f"[project] needs {name!r}, a text")
+        for name in ("name", "version", "description")
+        if not isinstance(project.get(name), str)
+    ]
+    if family not in FAMILIES:
+        problems.append(Problem(str(shown), 1, f"{family!r} is no family; expected one of {', '.join(FAMILIES)}"))
+    systems = mirage.get("systems", [])
+    if not isinstance(systems, list) or not all(isinstance(system, str) for system in systems):
+        problems.append(
+            Problem(str(shown), line_of(text, "systems"), "[tool.mirage] systems: expected a list of texts")
+        )
+    if problems:
+        raise ContentError(problems)
+    return Package(
+        name=project["name"],
+        family=family,
+        version=project["version"],
+        summary=project["description"],
+        tier=str(mirage.get("tier", "incubating")),
+        systems=tuple(systems),
+        requires=tuple(
+            match[0]
+            for requirement in project.get("dependencies", [])
+            if (match := re.match(r"mirage-[a-z0-9-]+", requirement))
+        ),
+        changes=tuple(_change(path, relative_to) for path in sorted(file.parent.glob("changes.d/*.md"))),
+        file=shown,
+    )
+
+
+def _change(file: Path, relative_to: Path) -> Change:
+    parts = file.stem.rsplit(".", 1)
+    shown = file.relative_to(relative_to)
+    if len(parts) != 2 or parts[1] not in CHANGE_KINDS:
+        expected = f"expected TOPIC.KIND.md, KIND one of {', '.join(CHANGE_KINDS)}"
+        raise ContentError.at(shown, 1, f"this change fragment's name does not tell its kind: {expected}")
+    return Change(kind=parts[1], topic=parts[0], body=file.read_text("utf-8").strip(), file=shown)
