@@ -1,0 +1,203 @@
+"""Build an application for a target, boot what came out, and hold on to it while it runs.
+
+The tests use this interface and nothing below it. A target is a name that `mirage build -t` knows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "site"
+
+TARGETS = ("unix",)
+"""The targets that can be built and booted today."""
+
+BOOT_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+_ADDRESS = re.compile(r"http://[\w.\[\]:-]+:\d+/?")
+
+
+class Failed(Exception):
+    """A build or a boot went wrong; the message holds what was printed."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a build left behind."""
+
+    target: str
+    path: Path
+    log: str
+    """What the build printed."""
+
+
+class Running:
+    """A booted application. `url` has no slash at its end."""
+
+    def __init__(self, process: subprocess.Popen[str], echo: Callable[[str], object] | None = None) -> None:
+        self._process = process
+        self._echo = echo
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.url = self._await_address()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process that stands for the application on this machine."""
+        return self._process.pid
+
+    @property
+    def console(self) -> str:
+        """Everything that it has said so far."""
+        with self._news:
+            return "".join(self._lines)
+
+    @property
+    def resident(self) -> int:
+        """Octets of memory that it occupies now."""
+        statm = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_for(self, text: str, seconds: float = 10.0) -> None:
+        """Return when the console has said `text`. Raises `Failed`."""
+        with self._news:
+            if not self._news.wait_for(lambda: text in "".join(self._lines), seconds):
+                raise Failed(f"the console did not say {text!r} within {seconds} s:\n{''.join(self._lines)}")
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal: `SIGTERM` asks for a clean stop."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """The exit status, once it has ended by itself. Raises `subprocess.TimeoutExpired`."""
+        status = self._process.wait(seconds)
+        self._reader.join()
+        return status
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Ask for a clean stop; the exit status and the seconds that it took. One that hangs is killed and said so."""
+        if self._process.poll() is None:
+            self.send_signal(number)
+        started = time.monotonic()
+        try:
+            status = self.wait()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self.wait()
+            raise Failed(f"it did not stop within {STOP_SECONDS} s of the signal:\n{self.console}") from None
+        return status, time.monotonic() - started
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        for line in stream:
+            if self._echo is not None:  # first, so that nobody who waits for the line speaks before it is shown
+                self._echo(line)
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+        stream.close()
+        with self._news:
+            self._lines.append("")
+            self._news.notify_all()
+
+    def _await_address(self) -> str:
+        deadline = time.monotonic() + BOOT_SECONDS
+        with self._news:
+            while True:
+                if found := _ADDRESS.search("".join(self._lines)):
+                    return found[0].rstrip("/")
+                ended = self._process.poll() is not None and not self._reader.is_alive()
+                left = deadline - time.monotonic()
+                if ended or left <= 0:
+                    break
+                self._news.wait(min(left, 0.2))
+        why = f"ended with status {self._process.returncode}" if ended else f"gave no address within {BOOT_SECONDS} s"
+        raise Failed(f"the application {why}. Its console:\n{''.join(self._lines)}")
+
+
+def mirage(*arguments: str, echo: Callable[[str], object] | None = None) -> str:
+    """Run the `mirage` command and return what it printed. Raises `Failed` with the output when it fails."""
+    words = [str(Path(sys.executable).with_name("mirage")), *arguments]
+    printed = []
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed.append(line)
+            if echo is not None:
+                echo(line)
+    output = "".join(printed)
+    if process.returncode:
+        shown = "" if echo is not None else f":\n{output}"
+        raise Failed(f"mirage {' '.join(arguments)} ended with status {process.returncode}{shown}")
+    return output
+
+
+def build(target: str, application: Path = SITE, echo: Callable[[str], object] | None = None) -> Artifact:
+    """Configure and build the application in a folder for a target. Raises `Failed`."""
+    if target not in TARGETS:
+        raise Failed(f"there is no target {target!r}; the targets are: {', '.join(TARGETS)}")
+    config = str(application / "config.py")
+    log = mirage("configure", "-f", config, "-t", target, echo=echo)
+    log += mirage("build", "-f", config, echo=echo)
+    path = Path(mirage("query", "-f", config, "artifact").strip())
+    return Artifact(target, path, log)
+
+
+def command(artifact: Artifact) -> list[str]:
+    """The words that start an artifact, to which its boot arguments are added."""
+    return [sys.executable, "-I", str(artifact.path)]
+
+
+def boot(
+    artifact: Artifact, arguments: Sequence[str] = ("--port", "0"), echo: Callable[[str], object] | None = None
+) -> Running:
+    """Start what was built and return once it has said its address. Raises `Failed`."""
+    process = subprocess.Popen(
+        [*command(artifact), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        # Ctrl-C at the terminal is for whoever booted it; the application gets one signal, from `stop`.
+        process_group=0,
+    )
+    return Running(process, echo)
+
+
+@contextmanager
+def booted(artifact: Artifact, arguments: Sequence[str] = ("--port", "0")) -> Iterator[Running]:
+    """`boot`, and a stop at the end whatever happens."""
+    running = boot(artifact, arguments)
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,116 @@
+"""The main job: build the website unikernel, boot it, and either serve it until Ctrl-C or check every page of it.
+
+Examples:
+  ./noxw -s website                     build and serve; the address is printed
+  ./noxw -s website -- --port 8000      serve on a port of your choice
+  ./noxw -s website -- --check          build, boot, fetch every page, and say how many and whether a link is broken
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import crawl, targets
+
+DEFAULT_PORT = 8080
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; the exit status is 0 only when everything that was asked for worked."""
+    parser = argparse.ArgumentParser(
+        prog="./noxw -s website --", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-t", "--target", default="unix", choices=targets.TARGETS, help="what to build (default: unix)")
+    parser.add_argument(
+        "--port", type=int, help=f"TCP port to serve on (default: {DEFAULT_PORT}, or a free one if it is taken)"
+    )
+    parser.add_argument("--check", action="store_true", help="check every page and stop")
+    options = parser.parse_args(arguments)
+    try:
+        return check(options.target) if options.check else serve(options.target, options.port)
+    except targets.Failed as failure:
+        print(f"website: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("website: interrupted", file=sys.stderr)
+        return 130
+
+
+def check(target: str) -> int:
+    """Build, boot, fetch every page, stop; a line for each stage with its time."""
+    with stage(f"build for {target}"):
+        artifact = targets.build(target, echo=_quote)
+    with stage("boot"):
+        running = targets.boot(artifact, echo=_quote)
+    try:
+        with stage("fetch every page and follow every link"):
+            report = crawl.crawl(running.url)
+    finally:
+        with stage("stop"):
+            status, _ = running.stop()
+    for sentence in report.broken:
+        print(f"  broken: {sentence}")
+    if status:
+        print(f"  the application ended with status {status} instead of 0")
+    print(
+        f"website: {len(report.pages)} pages, {len(report.links)} links, {len(report.broken)} broken, target {target}",
+        flush=True,
+    )
+    return 1 if report.broken or status or not report.pages else 0
+
+
+def serve(target: str, port: int | None) -> int:
+    """Build and serve until Ctrl-C or SIGTERM, which the application gets as a clean stop."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with stage(f"build for {target}"):
+        artifact = targets.build(target, echo=_quote)
+    with stage("boot"):
+        running = targets.boot(artifact, ("--port", str(_free_port() if port is None else port)), echo=_quote)
+    try:
+        print(f"\nThe website is at {running.url}/ - stop it with Ctrl-C.\n", flush=True)
+        status = running.wait(seconds=10**9)
+    except KeyboardInterrupt:
+        status, seconds = running.stop()
+        print(f"\nstopped after {seconds:.2f} s")
+        return status
+    print(f"website: the application ended by itself with status {status}", file=sys.stderr)
+    return status or 1
+
+
+def _free_port() -> int:
+    """The default port, or 0 for any where somebody listens there already."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", DEFAULT_PORT)):
+            return DEFAULT_PORT
+    print(f"  port {DEFAULT_PORT} is taken; using a free one (--port chooses)")
+    return 0
+
+
+def _quote(line: str) -> None:
+    print(f"  | {line}", end="", flush=True)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Say what begins, and how long it took."""
+    print(f"{name} ...", flush=True)
+    started = time.monotonic()
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted after {time.monotonic() - started:.2f} s", flush=True)
+        raise
+    except BaseException:
+        print(f"{name}: FAILED after {time.monotonic() - started:.2f} s", flush=True)
+        raise
+    print(f"{name}: {time.monotonic() - started:.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
