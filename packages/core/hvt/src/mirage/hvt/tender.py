@@ -306,10 +306,13 @@ class Tender:
         return length
 
     def _wait(self, nanoseconds: int, _: int, __: int) -> int:
-        """Sleep until the time has come, input has come, or a signal that the guest must hear of."""
+        """Sleep until the time has come, input has come, or a signal that the guest must hear of.
+
+        Not at all where it has not yet taken a signal, which may have come as its library OS went to sleep.
+        """
         left = _signed(nanoseconds)
         deadline = None if left < 0 else time.monotonic_ns() + left
-        while not self._signals:
+        while not self._signals and not self._handed_over():
             timeout = None if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
             self._sleep(timeout)
             if deadline is not None and time.monotonic_ns() >= deadline:
@@ -384,15 +387,19 @@ class Tender:
         while (info := signal.sigtimedwait(self._mask, 0)) is not None:
             self._note(info.si_signo)
 
+    def _handed_over(self) -> int:
+        """The signals that the guest has been given, and has not yet taken."""
+        waiting: int = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_SIGNALS"])[0]
+        return waiting
+
     def _hand_over_signals(self) -> None:
         if not self._signals:
             return
-        at = SHARED + L["SHARED_SIGNALS"]
-        waiting = struct.unpack_from("<Q", self._image, at)[0]
+        waiting = self._handed_over()
         self._ignored = self._ignored + 1 if waiting & self._signals & _ENDING else 0
         if self._ignored == _PATIENCE:
             raise GuestFault(f"the guest did not react to {_PATIENCE} signals that ask it to end")
-        struct.pack_into("<Q", self._image, at, waiting | self._signals)
+        struct.pack_into("<Q", self._image, SHARED + L["SHARED_SIGNALS"], waiting | self._signals)
         self._signals = 0
 
     def _interrupt(self) -> None:
