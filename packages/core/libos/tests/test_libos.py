@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
-from mirage.libos import SOURCES, CompilerFailed, NoCompiler, layout, library, system_calls, table
+from mirage.libos import SOURCES, CompilerFailed, NoCompiler, compiled, layout, library, system_calls, table
 
 GUIDE = next((p / "docs" / "libos.md" for p in Path(__file__).resolve().parents if (p / "noxfile.py").exists()), None)
 
@@ -46,17 +48,17 @@ def test_the_guide_shows_the_table() -> None:
 @pytest.mark.slow
 def test_it_compiles_once_and_to_the_same_octets(tmp_path: Path) -> None:
     """The same sources and compiler give the same file, and a second call compiles nothing."""
-    first = library(tmp_path / "a")
+    first = compiled(tmp_path / "a")
     modified = first.stat().st_mtime_ns
-    assert library(tmp_path / "a").stat().st_mtime_ns == modified
-    assert library(tmp_path / "b").read_bytes() == first.read_bytes()
+    assert compiled(tmp_path / "a").stat().st_mtime_ns == modified
+    assert compiled(tmp_path / "b").read_bytes() == first.read_bytes()
 
 
 @pytest.mark.tool("gcc")
 @pytest.mark.slow
-def test_text_is_not_writable_and_data_not_executable(tmp_path: Path) -> None:
+def test_text_is_not_writable_and_data_not_executable() -> None:
     """Two segments, page by page: read and execute, read and write; the first where the layout says."""
-    data = library(tmp_path).read_bytes()
+    data = library().read_bytes()
     offset, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
     headers = [struct.unpack_from("<IIQQQQQQ", data, offset + 56 * i) for i in range(count)]
     loaded = [(flags, address) for kind, flags, _, address, *_ in headers if kind == 1]
@@ -70,7 +72,7 @@ def test_no_compiler_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(NoCompiler, match="apt-get install gcc"):
-        library(tmp_path)
+        compiled(tmp_path)
 
 
 def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,4 +82,28 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Mon
     fake.chmod(0o755)
     monkeypatch.setenv("CC", str(fake))
     with pytest.raises(CompilerFailed, match="no such luck"):
-        library(tmp_path)
+        compiled(tmp_path)
+
+
+@pytest.mark.tool("objdump")
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_no_vector_register_is_used() -> None:
+    """They are the application's, and nobody saves them on the way in: whichever compiler, whatever its defaults."""
+    done = subprocess.run(["objdump", "-d", str(library())], capture_output=True, text=True, check=True)
+    assert "<handle_syscall>" in done.stdout
+    assert not re.findall(r".*%(?:[xyz]?mm|st|k)\(?\d.*", done.stdout)
+
+
+def test_a_wheel_brings_the_compiled_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it lies beside the modules, no compiler is asked."""
+    from mirage.libos import _build
+
+    shipped = tmp_path / "libos.elf"
+    shipped.touch()
+    monkeypatch.setattr(_build, "SHIPPED", shipped)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert library() == shipped
+    if GUIDE is None:  # no source tree, so this is a wheel
+        monkeypatch.undo()
+        assert _build.SHIPPED.exists()

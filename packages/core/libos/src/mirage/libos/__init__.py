@@ -2,8 +2,8 @@
 
 The C sources lie in the folder `c` of this package, in the order in which a guest boots: `entry.S`, `boot.c`,
 `memory.c`, `files.c` and `tmpfs.c`, `threads.c`, `time.c`, `signals.c`, `poll.c` and `pipes.c`, `devices.c`, `calls.c`.
-`calls.def` is the table of system calls, and `layout.h` says where everything is. This module compiles them (`library`)
-and reads the two tables, so that each number has one home.
+`calls.def` is the table of system calls, and `layout.h` says where everything is. This module has them compiled
+(`library`) and reads the two tables, so that each number has one home.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mirage.libos._layout import SOURCES, layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mirage.libos._build import CompilerFailed, NoCompiler, library
+    from mirage.libos._build import CompilerFailed, NoCompiler, compiled, library
     from mirage.libos._tables import SystemCall, system_calls, table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "CompilerFailed",
     "NoCompiler",
     "SystemCall",
+    "compiled",
     "layout",
     "library",
     "system_calls",
@@ -32,6 +33,6 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        home = "_build" if name in {"CompilerFailed", "NoCompiler", "library"} else "_tables"
+        home = "_build" if name in {"CompilerFailed", "NoCompiler", "compiled", "library"} else "_tables"
         return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""Compile the library OS with the machine's C compiler, once for each state of the sources and the compiler."""
+"""Where the compiled library OS is: in a wheel beside this file; in a source tree the machine's C compiler makes it.
+
+It is compiled once for each state of the sources and the compiler.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from mirage.libos._flags import FLAGS, LINK_FLAGS
 from mirage.libos._layout import SOURCES
 from mirage.types import MirageError
-
-FLAGS = (
-    *("-std=gnu11", "-O2", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mcmodel=small"),
-    # The application's vector registers stay where they are during a system call, and its stack is not ours.
-    *("-mgeneral-regs-only", "-mno-red-zone", "-fno-stack-protector", "-fcf-protection=none"),
-    *("-fno-asynchronous-unwind-tables", "-fno-strict-aliasing", "-fno-ident", "-Wall", "-Wextra", "-Werror"),
-)
-# A note in a segment of its own would overlap the text; a stack note means nothing here.
-LINK_FLAGS = ("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096")
 
 
 class NoCompiler(MirageError):
@@ -42,8 +37,16 @@ def _cache() -> Path:
     return Path(home) / "mirage" / "libos"
 
 
-def library(cache: Path | None = None) -> Path:
-    """The compiled library OS, an ELF file. Compiled if the cache (default: the user's) lacks it.
+SHIPPED = Path(__file__).with_name("libos.elf")
+
+
+def library() -> Path:
+    """The compiled library OS, an ELF file: that of the wheel, or `compiled`. Raises `NoCompiler`, `CompilerFailed`."""
+    return SHIPPED if SHIPPED.exists() else compiled()
+
+
+def compiled(cache: Path | None = None) -> Path:
+    """The sources as the machine's C compiler makes them, now if the cache (default: the user's) lacks that.
 
     Raises `NoCompiler` and `CompilerFailed`.
     """
