@@ -24,4 +24,8 @@ class HostError(HvtError):
 
 
 class GuestFault(HvtError):
-    """The guest did something that ends it; the message is the report."""
+    """The guest did something that ends it; the message is the report, `registers` are the processor's by name."""
+
+    def __init__(self, report: str, registers: dict[str, int] | None = None) -> None:
+        super().__init__(report)
+        self.registers = registers

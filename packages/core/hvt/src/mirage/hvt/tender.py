@@ -1,7 +1,7 @@
 """Runs an image on /dev/kvm: maps it, starts the processor, serves hypercalls.
 
 The guest is not trusted. A hypercall's arguments stand in the shared page; every address and length in them is checked
-against the image and the memory (`Tender._view`), and nothing the guest says is used as an address of this process.
+against the image and the memory (`GuestMemory.view`), and nothing the guest says is used as an address of this process.
 
 Signals are blocked in this thread except while the guest runs or sleeps, so none is lost between a look and a wait: the
 kernel swaps the mask as it enters the guest (KVM_SET_SIGNAL_MASK), and what ended the run is still pending afterwards.
@@ -16,15 +16,16 @@ import struct
 import sys
 import time
 
+from mirage.hvt import _fault
 from mirage.hvt._format import Header, unpack_arguments
 from mirage.hvt._kvm import (
     EXIT_IO,
     MSR_LSTAR,
     MSR_SFMASK,
     MSR_STAR,
-    REGISTERS,
     Machine,
 )
+from mirage.hvt._memory import GuestMemory
 from mirage.hvt._snapshot import Snapshot
 from mirage.hvt.errors import GuestFault, HostError, ImageError
 from mirage.libos import layout
@@ -52,20 +53,6 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, sig
 _ENDING = 1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1
 _PATIENCE = 3
 """A guest that leaves so many of these signals lying, one after the other, is ended."""
-_NAMES = {
-    0: "division error",
-    1: "debug trap",
-    3: "breakpoint",
-    6: "invalid instruction",
-    8: "double fault",
-    11: "segment not present",
-    12: "stack fault",
-    13: "general protection fault",
-    14: "page fault",
-    16: "floating-point error",
-    17: "misaligned access",
-    19: "SIMD floating-point error",
-}
 _EAGAIN, _EFAULT, _EIO, _EOPNOTSUPP = 11, 14, 5, 95
 _U64 = (1 << 64) - 1
 
@@ -119,10 +106,11 @@ class Tender:
         directories = (self.memory + (1 << 30) - 1) >> 30
         tables = PAGE * (1 + directories + self.memory // LARGE)
         self._tables = mmap.mmap(-1, (tables + LARGE - 1) // LARGE * LARGE, anonymous)
+        self._guest = GuestMemory(header, self._image, self._ram, self._tables)
         try:
             self.machine = Machine()
         except BaseException:
-            self._unmap()
+            self._guest.close()
             raise
         self._load([*argv, *arguments], environment, directories, log_unknown)
 
@@ -159,10 +147,11 @@ class Tender:
         tender._prepare(console, stdin, None)
         tender.header, tender.memory = saved.header, saved.ram
         tender._image, tender._ram, tender._tables = saved.map(snapshot)
+        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables)
         try:
             tender.machine = machine = Machine()
         except BaseException:
-            tender._unmap()
+            tender._guest.close()
             raise
         if machine.features != saved.features:
             tender.close()
@@ -191,11 +180,7 @@ class Tender:
     def close(self) -> None:
         """Give everything back; may be called again."""
         self.machine.close()
-        self._unmap()
-
-    def _unmap(self) -> None:
-        for mapping in (self._image, self._ram, self._tables):
-            mapping.close()
+        self._guest.close()
 
     # ---- Before the guest runs -------------------------------------------------------------------------------------
 
@@ -239,26 +224,13 @@ class Tender:
         )
 
     def _connect(self) -> None:
-        for base, mapping in ((IMAGE_BASE, self._image), (RAM_BASE, self._ram), (TABLES_BASE, self._tables)):
+        for base, mapping in self._guest.regions:
             self.machine.add_memory(base, mapping)
 
     def _set_system_calls(self) -> None:
         self.machine.set_msr(MSR_LSTAR, self.header.syscall_stub)
         self.machine.set_msr(MSR_STAR, (L["KERNEL_CS"] << 32) | (0x23 << 48))
         self.machine.set_msr(MSR_SFMASK, 0x47700)
-
-    # ---- The guest's words -----------------------------------------------------------------------------------------
-
-    def _view(self, address: int, length: int, write: bool = False) -> memoryview | None:
-        """The guest's octets there; None when any of them is outside the image and the memory.
-
-        Nothing is written below the image's files: there lie the page tables, which the guest may not have changed.
-        """
-        for base, mapping in ((RAM_BASE, self._ram), (IMAGE_BASE, self._image)):
-            lowest = self.header.files if write and base == IMAGE_BASE else base
-            if lowest <= address and length <= len(mapping) and address - base <= len(mapping) - length:
-                return memoryview(mapping)[address - base : address - base + length]
-        return None
 
     @staticmethod
     def _print(data: bytes) -> None:
@@ -271,7 +243,7 @@ class Tender:
 
     def _write(self, address: int, length: int, _: int) -> int:
         length = min(length, 1 << 20)
-        view = self._view(address, length)
+        view = self._guest.view(address, length)
         if view is None:
             return -_EFAULT
         with view:
@@ -287,7 +259,7 @@ class Tender:
         length = min(length, 1 << 16)
         if not length:
             return 1  # whether there is something to read
-        view = self._view(address, length, write=True)
+        view = self._guest.view(address, length, write=True)
         if view is None:
             return -_EFAULT
         with view:
@@ -298,7 +270,7 @@ class Tender:
 
     def _entropy(self, address: int, length: int, _: int) -> int:
         length = min(length, 1 << 16)
-        view = self._view(address, length, write=True)
+        view = self._guest.view(address, length, write=True)
         if view is None:
             return -_EFAULT
         with view:
@@ -457,7 +429,7 @@ class Tender:
                 self._interrupt()
                 continue
             if reason != EXIT_IO:
-                raise GuestFault(self._report_exit(reason))
+                raise _fault.stopped(f"the guest's processor stopped (KVM exit {reason})", machine.registers())
             port = machine.port()
             arguments = _CALL.unpack_from(image, call_at)
             if port in calls:
@@ -467,45 +439,11 @@ class Tender:
             elif port == L["CALL_FAULT"]:
                 return self._fault(*arguments)
             else:
-                raise GuestFault(f"the guest used port {port:#x}, which is no hypercall\n{self._registers_text()}")
-
-    # ---- Last words ------------------------------------------------------------------------------------------------
+                what = f"the guest used port {port:#x}, which is no hypercall"
+                raise _fault.stopped(what, machine.registers())
 
     def _fault(self, address: int, kind: int, number: int) -> int:
         """The library OS reports a fault that nobody handles, or a deadly signal."""
         if kind == L["FAULT_SIGNAL"]:
             return 128 + (number & 63)
-        view = self._view(address, 22 * 8)
-        if view is None:
-            raise GuestFault("the guest reported a fault with a wild address")
-        with view:
-            words = struct.unpack("<22Q", view)
-        names = (
-            *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
-            *("vector", "error", "rip", "cs", "rflags", "rsp", "ss"),
-        )
-        frame = dict(zip(names, words, strict=True))
-        cr2 = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_TRAP"] + 48)[0]
-        what = _NAMES.get(frame["vector"], f"exception {frame['vector']}")
-        where = "the library OS" if kind == L["FAULT_LIBOS"] else "the application"
-        text = f"{what} in {where} at {frame['rip']:#x}, error {frame['error']:#x}"
-        if frame["vector"] == 14:
-            text += f": {_access(frame['error'])} {cr2:#x}"
-        raise GuestFault(f"{text}\n{_table({n: frame[n] for n in REGISTERS})}")
-
-    def _report_exit(self, reason: int) -> str:
-        return f"the guest's processor stopped (KVM exit {reason})\n{self._registers_text()}"
-
-    def _registers_text(self) -> str:
-        return _table(self.machine.registers())
-
-
-def _access(error: int) -> str:
-    """What a page fault's error code says was tried (Intel SDM volume 3, 4.7)."""
-    action = "executing" if error & 16 else "writing" if error & 2 else "reading"
-    return f"{action} {'a protected page' if error & 1 else 'nothing'} at"
-
-
-def _table(registers: dict[str, int]) -> str:
-    items = [f"{name:>6} {value:016x}" for name, value in registers.items()]
-    return "\n".join("  ".join(items[i : i + 3]) for i in range(0, len(items), 3))
+        raise _fault.exception(self._guest, address, kind)

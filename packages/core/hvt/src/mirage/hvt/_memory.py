@@ -1,0 +1,55 @@
+"""A running guest's memory as the tender sees it: three mappings, and checked access to them.
+
+Virtual and physical addresses are the same in the guest, so an address that the guest names is a place in one of these
+mappings or nowhere. Nothing else in the tender turns a guest's word into a place.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from mirage.libos import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mirage.hvt._format import Header
+
+L = layout()
+IMAGE_BASE, RAM_BASE, TABLES_BASE = L["IMAGE_BASE"], L["RAM_BASE"], L["TABLES_BASE"]
+
+
+class GuestMemory:
+    """The image, the memory, and the page tables of the memory."""
+
+    def __init__(self, header: Header, image: mmap.mmap, ram: mmap.mmap, tables: mmap.mmap) -> None:
+        self.header = header
+        self.image, self.ram, self.tables = image, ram, tables
+
+    @property
+    def regions(self) -> tuple[tuple[int, mmap.mmap], ...]:
+        """Every mapping with its address in the guest."""
+        return (IMAGE_BASE, self.image), (RAM_BASE, self.ram), (TABLES_BASE, self.tables)
+
+    def view(self, address: int, length: int, write: bool = False) -> memoryview | None:
+        """The guest's octets there; None when any of them is outside the image and the memory.
+
+        Nothing is written below the image's files: there lie the page tables, which the guest may not have changed.
+        """
+        for base, mapping in ((RAM_BASE, self.ram), (IMAGE_BASE, self.image)):
+            lowest = self.header.files if write and base == IMAGE_BASE else base
+            if lowest <= address and length <= len(mapping) and address - base <= len(mapping) - length:
+                return memoryview(mapping)[address - base : address - base + length]
+        return None
+
+    def read(self, address: int, length: int) -> bytes | None:
+        """A copy of the octets there; None when any of them is outside."""
+        view = self.view(address, length)
+        if view is None:
+            return None
+        with view:
+            return bytes(view)
+
+    def close(self) -> None:
+        """Give the mappings back; may be called again."""
+        for _, mapping in self.regions:
+            mapping.close()
