@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mirage.net
@@ -29,8 +31,14 @@ def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
+def processor_time(process: int) -> float:
+    """Seconds of processor time that a process has used."""
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_the_driver_in_a_unikernel(tmp_path: Path) -> None:
-    """Address and MTU, partial checksums both ways, super-frames both ways; an interface that is down loses frames."""
+    """Address and MTU, partial checksums both ways, super-frames both ways; down it loses frames, deleted it ends."""
     folders = sorted({str(Path(str(module.__file__)).parents[2]) for module in (mirage.net, mirage.types)})
     image = build(tmp_path / "image.hvt", GUEST, path=folders, devices={"net0": "net"}, memory=64 << 20).path
     ip("tuntap", "add", "dev", "guest0", "mode", "tap")
@@ -75,10 +83,15 @@ def test_the_driver_in_a_unikernel(tmp_path: Path) -> None:
             ip("link", "set", "guest0", "down")
             guest.stdin.write("\n")
             guest.stdin.flush()
+            assert guest.stdout.readline() == "True 0\n"
+            before = processor_time(guest.pid)
+            time.sleep(0.5)
+            assert processor_time(guest.pid) - before < 0.2, "the tender does not sleep"
+            ip("link", "delete", "guest0")
             output, _ = guest.communicate(timeout=30)
         except BaseException:
             guest.kill()
             print(guest.stdout.read())
             raise
     assert guest.returncode == 0, output
-    assert output.startswith("True "), output
+    assert output == "/dev/net0 does not work any more: No such device\n"

@@ -4,7 +4,7 @@ import os
 import select
 import struct
 
-from mirage.net import DeviceNetwork
+from mirage.net import DeviceNetwork, NetworkUnavailable
 from mirage.types import Checksum, FrameMeta, Offload, OffloadNetwork, Segmentation
 
 ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6 | Offload.ECN
@@ -110,4 +110,10 @@ udp()
 tcp()
 print("down", flush=True)
 os.read(0, 1)
-print(device.send([bytes(60)]), device.receive_many(), device.stats.frames_dropped, flush=True)
+print(device.send([bytes(60)]), device.stats.frames_dropped, flush=True)
+try:
+    while True:  # until the interface is deleted
+        select.select([device], [], [])
+        device.receive_many()
+except NetworkUnavailable as error:
+    print(error)
