@@ -18,7 +18,11 @@ PLACE = L["SHARED_ADDRESS"] - L["IMAGE_BASE"] + L["SHARED_DEVICES"]
 SIZE = L["DEVICES"] * L["DEVICE_SIZE"]
 KINDS = {"net": L["DEVICE_NET"], "block": L["DEVICE_BLOCK"]}
 _KIND_NAMES = {kind: name for name, kind in KINDS.items()}
-_TAKEN = {"null", "zero", "full", "random", "urandom", "console", "tty", "snapshot", "fd", "shm", "ptmx", "mem"}
+_TAKEN = {
+    *("null", "zero", "full", "random", "urandom", "console", "tty", "snapshot"),
+    *("fd", "stdin", "stdout", "stderr", "shm", "ptmx", "pts", "mem"),
+}
+"""What is below /dev already, or is something else on every Linux."""
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -51,7 +55,7 @@ def why_not(name: str) -> str:
     if len(name) >= L["DEVICE_NAME"]:
         return f"{name!r} is no name of a device: it has more than {L['DEVICE_NAME'] - 1} letters"
     if name in _TAKEN:
-        return f"{name!r} is no name for this device: every guest has a /dev/{name} already"
+        return f"{name!r} is no name for this device: /dev/{name} is something else"
     return ""
 
 
