@@ -33,6 +33,7 @@ from mirage.hvt._layout import (
     pages,
     tree_table,
 )
+from mirage.hvt._symbols import pack_symbols
 from mirage.hvt.errors import BuildError
 from mirage.libos import library
 
@@ -237,7 +238,12 @@ def _assemble(
         arguments_offset=arguments - BASE,
         arguments_size=len(strings),
     )
-    return [*memory.parts, (0, header.pack()), (size, manifest)], size + len(manifest)
+    placed = [(n.path, n.address, pages(len(n.data or b"")) * PAGE, n.elf) for n in nodes if n.elf is not None]
+    placed.append(("the library OS", L["LIBOS_BASE"], task - L["LIBOS_BASE"], libos))
+    block = pack_symbols(placed, sys.version_info[:2])
+    return [*memory.parts, (0, header.pack()), (size, manifest), (size + len(manifest), block)], (
+        size + len(manifest) + len(block)
+    )
 
 
 def _write(output: Path, parts: list[tuple[int, bytes]], size: int) -> str:

@@ -16,7 +16,6 @@ import struct
 import sys
 import time
 
-from mirage.hvt import _fault
 from mirage.hvt._format import Header, unpack_arguments
 from mirage.hvt._kvm import (
     EXIT_IO,
@@ -25,7 +24,7 @@ from mirage.hvt._kvm import (
     MSR_STAR,
     Machine,
 )
-from mirage.hvt._memory import GuestMemory
+from mirage.hvt._memory import GuestMemory, map_rest
 from mirage.hvt._snapshot import Snapshot
 from mirage.hvt.errors import GuestFault, HostError, ImageError
 from mirage.libos import layout
@@ -99,6 +98,7 @@ class Tender:
             file.seek(header.arguments_offset)
             argv, environment = unpack_arguments(file.read(header.arguments_size))
             self._image = mmap.mmap(file.fileno(), end, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+            rest = map_rest(file.fileno(), header)
         self.memory = memory if memory is not None else header.memory
         if self.memory % LARGE or not 4 * LARGE <= self.memory <= L["RAM_LIMIT"]:
             self._image.close()
@@ -111,7 +111,7 @@ class Tender:
         directories = (self.memory + (1 << 30) - 1) >> 30
         tables = PAGE * (1 + directories + self.memory // LARGE)
         self._tables = mmap.mmap(-1, (tables + LARGE - 1) // LARGE * LARGE, anonymous)
-        self._guest = GuestMemory(header, self._image, self._ram, self._tables)
+        self._guest = GuestMemory(header, self._image, self._ram, self._tables, rest)
         try:
             self.machine = Machine()
         except BaseException:
@@ -157,7 +157,7 @@ class Tender:
         tender._prepare(console, stdin, None)
         tender.header, tender.memory = saved.header, saved.ram
         tender._image, tender._ram, tender._tables = saved.map(snapshot)
-        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables)
+        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, None)
         try:
             tender.machine = machine = Machine()
         except BaseException:
@@ -414,7 +414,7 @@ class Tender:
         waiting = self._handed_over()
         self._ignored = self._ignored + 1 if waiting & self._signals & _ENDING else 0
         if self._ignored == _PATIENCE:
-            raise GuestFault(f"the guest did not react to {_PATIENCE} signals that ask it to end")
+            raise self._stopped(f"the guest did not react to {_PATIENCE} signals that ask it to end")
         struct.pack_into("<Q", self._image, SHARED + L["SHARED_SIGNALS"], waiting | self._signals)
         self._signals = 0
 
@@ -478,7 +478,7 @@ class Tender:
                 self._interrupt()
                 continue
             if reason != EXIT_IO:
-                raise _fault.stopped(f"the guest's processor stopped (KVM exit {reason})", machine.registers())
+                raise self._stopped(f"the guest's processor stopped (KVM exit {reason})")
             port = machine.port()
             arguments = _CALL.unpack_from(image, call_at)
             if port in calls:
@@ -488,11 +488,17 @@ class Tender:
             elif port == L["CALL_FAULT"]:
                 return self._fault(*arguments)
             else:
-                what = f"the guest used port {port:#x}, which is no hypercall"
-                raise _fault.stopped(what, machine.registers())
+                raise self._stopped(f"the guest used port {port:#x}, which is no hypercall")
 
     def _fault(self, address: int, kind: int, number: int) -> int:
         """The library OS reports a fault that nobody handles, or a deadly signal."""
         if kind == L["FAULT_SIGNAL"]:
             return 128 + (number & 63)
-        raise _fault.exception(self._guest, address, kind)
+        from mirage.hvt import _fault
+
+        raise _fault.exception(self._guest, address, kind, self.machine.fs_base())
+
+    def _stopped(self, what: str) -> GuestFault:
+        from mirage.hvt import _fault
+
+        return _fault.stopped(what, self.machine.registers(), self._guest, self.machine.fs_base())
