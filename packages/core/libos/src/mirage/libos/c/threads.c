@@ -1,6 +1,7 @@
 #include "threads.h"
 
 #include "entry.h"
+#include "itimers.h"
 #include "memory.h"
 #include "poll.h"
 #include "signals.h"
@@ -97,7 +98,7 @@ static struct thread *next_ready(i64 *soonest) {
 /* What may have happened outside: signals from the host, the timer, devices. */
 static void look_outside(void) {
   signals_from_host();
-  timer_check();
+  timers_check();
   wake_pollers();
 }
 
@@ -163,7 +164,7 @@ void yield(void) { schedule(); }
 
 /* Whether the current thread must not run on undisturbed. */
 static bool others_wait(void) {
-  if (timer_deadline() != FOREVER) return true;
+  if (timers_armed()) return true;
   for (u64 i = 0; i < thread_count; i++) {
     struct thread *thread = threads[i];
     if (thread == current || thread->state == THREAD_FREE) continue;
@@ -179,7 +180,7 @@ void yield_if_asked(void) {
     look_outside();
     yield();
   }
-  if (!ticking && alive + (timer_deadline() != FOREVER) > 1 && others_wait()) {
+  if (!ticking && alive + timers_armed() > 1 && others_wait()) {
     ticking = true;
     idle_ticks = 0;
     hypercall(CALL_TICK, TICK_MICROSECONDS, 0, 0);
