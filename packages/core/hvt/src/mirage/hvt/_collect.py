@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mirage.hvt._elf import Elf
-from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFREG, Node, lay_out
+from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out
 from mirage.hvt._modules import BASE, Finder, Module, closure
 from mirage.hvt.errors import BuildError
 
@@ -31,6 +31,19 @@ def _library_folders() -> list[str]:
             lines = [line.strip() for line in file.read_text().splitlines()]
             folders += [line for line in lines if line.startswith("/")]
     return [*folders, "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
+
+
+def kept_link(link: Path, folder: Path) -> str | None:
+    """Where a symbolic link leads, if it stays one in the guest: if that is in the folder, and the link is relative.
+
+    One that leads to a file outside is replaced by the file. Raises `BuildError` for every other.
+    """
+    target, real = os.readlink(link), link.resolve()
+    if not os.path.isabs(target) and real.is_relative_to(folder.resolve()) and real.exists():
+        return target
+    if real.is_file():
+        return None
+    raise BuildError(f"{link} leads to {target}, which is neither in {folder} nor a file; leave the link out")
 
 
 class Collection:
@@ -141,10 +154,14 @@ class Collection:
         self.add(f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc", compiled)
 
     def add_tree(self, where: str, folder: Path) -> None:
-        """Every file below a folder of the host."""
+        """Every file below a folder of the host. See `kept_link` for symbolic links."""
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                path = f"{where}/{file.relative_to(folder).as_posix()}"
+            path = f"{where}/{file.relative_to(folder).as_posix()}"
+            if "__pycache__" in file.parts:
+                continue
+            if file.is_symlink() and (target := kept_link(file, folder)):
+                self.nodes[path] = Node(path, target.encode(), S_IFLNK | 0o777)
+            elif file.is_file():
                 if file.suffix == ".py":
                     self.add_source(path, file.read_bytes())
                 else:
@@ -152,10 +169,10 @@ class Collection:
 
     def sorted(self) -> list[Node]:
         """The tree with every directory, in the order in which the guest searches it."""
-        for path in [*self.nodes, "/tmp/x", "/dev/x", "/proc/self/x"]:  # noqa: S108 - the guest's own
+        for path in [*self.nodes, "/tmp/x", "/dev/x", "/proc/x"]:  # noqa: S108 - the guest's own
             while path != "/":
                 path = path.rpartition("/")[0] or "/"
                 self.nodes.setdefault(path, Node(path, None, S_IFDIR | 0o555))
-        for special in ("/tmp/x", "/dev/x", "/proc/self/x"):  # noqa: S108
+        for special in ("/tmp/x", "/dev/x", "/proc/x"):  # noqa: S108
             self.nodes.pop(special, None)
         return sorted(self.nodes.values(), key=lambda node: node.path.encode())

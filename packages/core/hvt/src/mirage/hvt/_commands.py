@@ -21,6 +21,7 @@ def build_command(words: list[str]) -> int:
     parser.add_argument("--data", action="append", default=[], metavar="GUEST=HOST", help="put a file or folder in")
     parser.add_argument("--net", action="append", default=[], metavar="NAME", help="it needs the network /dev/NAME")
     parser.add_argument("--block", action="append", default=[], metavar="NAME", help="it needs the disk /dev/NAME")
+    parser.add_argument("--writable", action="append", default=[], metavar="FOLDER", help="in memory, beside /tmp")
     parser.add_argument("--memory", type=int, default=DEFAULT_MEMORY >> 20, metavar="MIB", help="of the guest")
     chosen = parser.parse_args(words)
     data = {}
@@ -40,6 +41,7 @@ def build_command(words: list[str]) -> int:
         data=data,
         devices=devices,
         memory=chosen.memory << 20,
+        writable=chosen.writable,
     )
     print(f"{image.path}: {image.size / 1e6:.1f} MB, {image.files} files, {image.modules} modules")
     print(f"sha256 {image.sha256}")

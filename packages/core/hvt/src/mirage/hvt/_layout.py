@@ -26,7 +26,7 @@ READ, READ_WRITE, READ_EXECUTE = 0x10, 0x30, 0x50
 ENTRY = struct.Struct("<IIIIIIQQQ")
 LAID_OUT = 1
 NO_ENTRY = 0xFFFFFFFF
-S_IFDIR, S_IFREG = 0o040000, 0o100000
+S_IFDIR, S_IFREG, S_IFLNK = 0o040000, 0o100000, 0o120000
 MODIFIED = 10**18
 """Every file's time of modification, in nanoseconds: an image does not depend on when its files were written."""
 

@@ -34,6 +34,7 @@ from mirage.hvt._layout import (
     tree_table,
 )
 from mirage.hvt._symbols import pack_symbols
+from mirage.hvt._writable import writable_folders
 from mirage.hvt.errors import BuildError
 from mirage.libos import library
 
@@ -102,6 +103,7 @@ def build(
     environment: Mapping[str, str] | None = None,
     devices: Mapping[str, str] | None = None,
     memory: int = DEFAULT_MEMORY,
+    writable: Iterable[str] = (),
 ) -> Image:
     """Build an image that runs a script with the interpreter that runs this.
 
@@ -109,6 +111,8 @@ def build(
     standard library. `data` maps paths in the guest to files or folders of the host. `memory` is how many octets of
     memory the guest gets unless the tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the
     devices that the application needs, as in net0 for /dev/net0, to their kinds, "net" or "block".
+    `writable` are folders of the guest in which the application may write, beside /tmp: in memory, at most 15, starting
+    out with what the image has there.
     Raises `BuildError`, and what `mirage.libos.library` raises.
     """
     if sys.platform != "linux" or struct.calcsize("P") != 8:
@@ -135,6 +139,7 @@ def build(
         else:
             raise BuildError(f"there is no file or folder {source} for {where}")
 
+    folders = writable_folders(writable, collection)
     nodes = collection.sorted()
     main = [PROGRAM, "-S", "-P", f"{APPLICATION}/{script.name}", *arguments]
     strings = pack_arguments(main, [f"{k}={v}" for k, v in sorted({**_ENVIRONMENT, **(environment or {})}.items())])
@@ -143,6 +148,7 @@ def build(
         "python": sys.version.split()[0],
         "memory": memory,
         "devices": dict(sorted((devices or {}).items())),
+        "writable": folders,
         "modules": sorted(collection.modules),
         "files": {
             node.path: {"size": len(node.data), "sha256": hashlib.sha256(node.data).hexdigest()}
@@ -151,13 +157,20 @@ def build(
         },
     }
     text = json.dumps(manifest, indent=1).encode()
-    parts, size = _assemble(nodes, collection, program, strings, text, table, memory)
+    parts, size = _assemble(nodes, collection, program, strings, text, table, memory, folders)
     digest = _write(Path(output), parts, size)
     return Image(Path(output), size, len(nodes), len(collection.modules), digest)
 
 
 def _assemble(
-    nodes: list[Node], collection: Collection, program: Elf, strings: bytes, manifest: bytes, devices: bytes, ram: int
+    nodes: list[Node],
+    collection: Collection,
+    program: Elf,
+    strings: bytes,
+    manifest: bytes,
+    devices: bytes,
+    ram: int,
+    folders: list[str],
 ) -> tuple[list[tuple[int, bytes]], int]:
     """The parts of the file, each with its place, and its size."""
     libos = Elf("the library OS", library().read_bytes())
@@ -179,6 +192,8 @@ def _assemble(
 
     # How large the rest is decides how large the page tables and the protections are, which come before it.
     table, names = tree_table(nodes)
+    writable = b"".join(folder.encode() + b"\0" for folder in folders) + b"\0"
+    names += writable
     rest = pages(len(strings)) + pages(len(table)) + pages(len(names))
     rest += sum(pages(len(node.data)) for node in nodes if node.data is not None)
     total = rest
@@ -195,7 +210,7 @@ def _assemble(
     files = memory.end
     _add_files(memory, nodes)
 
-    table, names = tree_table(nodes)
+    table, _ = tree_table(nodes)
     memory.write(entries, table)
     memory.write(protections, bytes(memory.protections))
     memory.write(tables, memory.page_table_entries())
@@ -209,9 +224,10 @@ def _assemble(
     linker_elf = Elf(linker.path, linker.data or b"")
     program_entry, headers, count = _loaded(main, program)
     image = struct.pack(
-        "<12Q",
+        "<13Q",
         *(arguments, memory.end, protections, entries, strings_at, len(nodes)),
         *(linker.address + linker_elf.entry, linker.address, headers, count, program_entry, arguments + 16),
+        strings_at + len(names) - len(writable),
     )
     memory.write(symbols["image"], image)
 

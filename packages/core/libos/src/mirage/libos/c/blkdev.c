@@ -29,18 +29,8 @@ static i64 block_write(struct file *file, const u8 *from, u64 n, u64 at) {
 
 static i64 block_sync(struct file *file) { return request(file, BLOCK_FLUSH, 0, 0, 0); }
 
-static void block_stat(struct file *file, struct stat *stat) {
-  const struct device *device = device_of(file);
-  memset(stat, 0, sizeof *stat);
-  stat->device = 3;
-  stat->inode = 0x100 + host_device_index(device);
-  stat->links = 1;
-  stat->mode = S_IFBLK | (device->flags & DEVICE_READ_ONLY ? 0440 : 0660);
-  stat->real_device = 0x800 + host_device_index(device);
-  stat->size = device->size;
-  stat->block_size = PAGE;
-  stat->blocks = device->size / 512;
-}
+static void block_stat(struct file *file, struct stat *stat) { host_device_describe(device_of(file), stat); }
+static i64 block_path(struct file *file, char *path) { return host_device_path(device_of(file), path); }
 
 static i64 block_control(struct file *file, u64 request, u64 argument) {
   enum { BLKROGET = 0x125e, BLKSSZGET = 0x1268, BLKGETSIZE64 = 0x80081272 };
@@ -55,7 +45,7 @@ static i64 block_control(struct file *file, u64 request, u64 argument) {
 }
 
 static const struct operations block_operations = {
-    .name = "block", .mode = S_IFBLK, .read = block_read, .write = block_write, .stat = block_stat,
+    .name = "block", .mode = S_IFBLK, .read = block_read, .write = block_write, .stat = block_stat, .path = block_path,
     .control = block_control, .sync = block_sync, .seekable = true};
 
 i64 block_open(struct device *device, u32 flags, struct file **file) {

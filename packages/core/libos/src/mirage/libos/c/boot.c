@@ -3,7 +3,9 @@
 #include "entry.h"
 #include "memory.h"
 #include "threads.h"
+#include "time.h"
 #include "tmpfs.h"
+#include "tree.h"
 
 /* In .data, not .bss: the builder writes it into the file. */
 struct image image __attribute__((section(".data.image"))) = {.end = 0};
@@ -56,8 +58,9 @@ static u64 first_stack(u64 stack) {
 
 _Noreturn void boot(void) {
   memory_start();
+  time_start();
   threads_start();
-  files_start();
+  tree_start();
   tmpfs_start();
   devices_start();
   u64 pages = minimum(STACK_PAGES, shared->boot.memory / PAGE / 8);

@@ -132,7 +132,7 @@ static u32 device_ready(struct file *file) {
 
 static void device_stat(struct file *file, struct stat *stat) {
   memset(stat, 0, sizeof *stat);
-  stat->device = 3;
+  stat->device = DEVICES_DEVICE;
   stat->inode = file->number + 1;
   stat->links = 1;
   stat->mode = file->number == DIRECTORY_DEVICE ? S_IFDIR | 0555 : S_IFCHR | 0666;
@@ -166,9 +166,17 @@ static i64 device_list(struct file *file, u8 *to, u64 n) {
   return filled;
 }
 
+static i64 device_path(struct file *file, char *path) {
+  const char *name = file->number == DIRECTORY_DEVICE ? "" : names[file->number];
+  memcpy(path, "/dev/", 5);
+  memcpy(path + 5, name, strlen(name) + 1);
+  if (!*name) path[4] = 0;
+  return 0;
+}
+
 static const struct operations device_operations = {
     .name = "device", .read = device_read, .write = device_write, .ready = device_ready, .stat = device_stat,
-    .truncate = device_truncate, .list = device_list};
+    .truncate = device_truncate, .list = device_list, .path = device_path};
 
 i64 device_open(const char *path, u32 flags, struct file **file) {
   static const struct { const char *path; u64 number; } devices[] = {

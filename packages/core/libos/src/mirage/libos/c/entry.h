@@ -15,6 +15,7 @@ struct image {
   u64 interpreter_base;
   u64 program_headers, program_header_count, program_entry;
   u64 program_name;     /* address of its path */
+  u64 writable;         /* address of NUL-ended paths, an empty one last: each is a memory file system */
 };
 extern struct image image;
 

@@ -22,6 +22,9 @@ _Static_assert(SHARED_DEVICES + DEVICES * DEVICE_SIZE <= PAGE, "layout.h");
 struct device *host_device(u64 index); /* 0 past the last one */
 u64 host_device_index(const struct device *device);
 i64 host_device_open(const char *path, u32 flags, struct file **file); /* -ENOENT when there is none */
+i64 host_device_stat(const char *path, struct stat *stat); /* without opening it, for that would take frames in */
+void host_device_describe(const struct device *device, struct stat *stat);
+i64 host_device_path(const struct device *device, char *path);
 
 i64 net_open(struct device *device, u32 flags, struct file **file);
 bool net_unsent(void); /* frames wait in a ring for the guest to leave */

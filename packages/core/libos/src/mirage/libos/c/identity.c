@@ -2,6 +2,7 @@
 
 #include "files.h"
 #include "memory.h"
+#include "threads.h"
 #include "time.h"
 
 i64 sys_getpid(const u64 *a) { return (void)a, 1; }
@@ -12,7 +13,7 @@ i64 sys_not_permitted(const u64 *a) { return (void)a, -EPERM; }
 
 i64 sys_uname(const u64 *a) {
   enum { FIELD = 65 };
-  static const char *const fields[] = {"Linux", "mirage", "6.1.0", "libos", "x86_64", ""};
+  static const char *const fields[] = {"Linux", "mirage", SYSTEM_RELEASE, "libos", "x86_64", ""};
   if (!may_write(a[0], 6 * FIELD)) return -EFAULT;
   memset((void *)a[0], 0, 6 * FIELD);
   for (int i = 0; i < 6; i++) memcpy((char *)a[0] + i * FIELD, fields[i], strlen(fields[i]));
@@ -31,26 +32,59 @@ i64 sys_sysinfo(const u64 *a) {
   return 0;
 }
 
-/* The soft and the hard limit. New threads get RLIMIT_STACK octets of stack, all of them real memory. */
+/* There is one user: becoming it again (or staying, -1) succeeds. */
+static bool is_root(u64 id) { return !(u32)id || (u32)id == ~0u; }
+i64 sys_become_root(const u64 *a) { return is_root(a[0]) ? 0 : -EPERM; }
+i64 sys_become_root_both(const u64 *a) { return is_root(a[0]) && is_root(a[1]) ? 0 : -EPERM; }
+
+i64 sys_getpgid(const u64 *a) { return (u32)a[0] > 1 ? -ESRCH : 1; }
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------------ */
+
+enum { RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, LIMITS = 16 };
+
+struct limit { u64 soft, hard; };
+
+/* New threads get RLIMIT_STACK octets of stack, all of them real memory. RLIMIT_NOFILE is enforced, RLIMIT_NPROC by the
+ * table of threads, RLIMIT_CORE means nothing; of the others there is none, and none can be set. */
+static struct limit limit_of(u64 resource) {
+  static const struct limit none = {~0UL, ~0UL};
+  switch (resource) {
+    case RLIMIT_STACK: return (struct limit){1 << 20, ~0UL};
+    case RLIMIT_CORE: return (struct limit){0, 0};
+    case RLIMIT_NPROC: return (struct limit){THREADS, THREADS};
+    case RLIMIT_NOFILE: return (struct limit){descriptor_limit, DESCRIPTORS};
+    default: return none;
+  }
+}
+
 static i64 write_limit(u64 resource, u64 address) {
-  enum { RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7 };
-  if (resource > 15) return -EINVAL;
+  if (resource >= LIMITS) return -EINVAL;
   if (!may_write(address, 16)) return -EFAULT;
-  u64 limit = ~0UL;
-  if (resource == RLIMIT_STACK) limit = 1 << 20;
-  if (resource == RLIMIT_CORE) limit = 0;
-  if (resource == RLIMIT_NOFILE) limit = DESCRIPTORS;
-  if (resource == RLIMIT_NPROC) limit = 1;
-  ((u64 *)address)[0] = ((u64 *)address)[1] = limit;
+  *(struct limit *)address = limit_of(resource);
   return 0;
 }
 
+static i64 set_limit(u64 resource, u64 address) {
+  if (resource >= LIMITS) return -EINVAL;
+  if (!may_read(address, 16)) return -EFAULT;
+  struct limit wanted = *(const struct limit *)address, has = limit_of(resource);
+  if (wanted.soft > wanted.hard) return -EINVAL;
+  if (wanted.hard > has.hard) return -EPERM;
+  if (resource == RLIMIT_NOFILE && wanted.hard == has.hard) {
+    descriptor_limit = wanted.soft;
+    return 0;
+  }
+  return wanted.soft == has.soft && wanted.hard == has.hard ? 0 : -EPERM;
+}
+
 i64 sys_getrlimit(const u64 *a) { return write_limit(a[0], a[1]); }
+i64 sys_setrlimit(const u64 *a) { return set_limit(a[0], a[1]); }
 
 i64 sys_prlimit64(const u64 *a) {
   if (a[0] > 1) return -ESRCH;
-  if (a[2]) return -EPERM;
-  return a[3] ? write_limit(a[1], a[3]) : 0;
+  i64 result = a[3] ? write_limit(a[1], a[3]) : 0;
+  return result || !a[2] ? result : set_limit(a[1], a[2]);
 }
 
 i64 sys_getresuid(const u64 *a) {

@@ -1,7 +1,6 @@
 #include "memory.h"
 
 #include "entry.h"
-#include "files.h"
 
 static u8 *state;    /* one octet for each page of the memory */
 static u64 count;    /* pages in all */
@@ -9,12 +8,13 @@ static u64 used;     /* pages taken */
 static u64 top;      /* no free page at or above this index */
 static u64 brk_low, brk_now; /* addresses */
 
+/* Pages of the memory are numbered from 0. */
 static u64 index_of(u64 address) { return (address - RAM_BASE) / PAGE; }
 static u64 address_of(u64 index) { return RAM_BASE + index * PAGE; }
-static bool in_ram(u64 address, u64 n) {
+bool in_ram(u64 address, u64 n) {
   return address >= RAM_BASE && n <= count * PAGE && address - RAM_BASE <= count * PAGE - n;
 }
-static bool in_files(u64 address, u64 n) {
+bool in_files(u64 address, u64 n) {
   return address >= image.files && n <= image.end - image.files && address - image.files <= image.end - image.files - n;
 }
 static u8 *image_state(u64 address) { return (u8 *)image.protections + (address - IMAGE_BASE) / PAGE; }
@@ -23,50 +23,72 @@ static u8 *image_state(u64 address) { return (u8 *)image.protections + (address 
 
 enum { PTE_PRESENT = 1, PTE_WRITE = 2, PTE_USER = 4, PTE_ACCESSED = 0x20, PTE_DIRTY = 0x40, PTE_LARGE = 0x80 };
 #define PTE_NO_EXECUTE (1UL << 63)
-#define PTE_ADDRESS 0x000FFFFFFFFFF000UL
 #define LARGE_PAGE (512UL * PAGE)
 
-/* The page-table entry of an address whose protection may be changed, else 0. A large page is split first. */
-static u64 *table_entry(u64 address) {
-  const struct header *header = (const struct header *)HEADER_ADDRESS;
-  if (address >= header->files && address < header->end)
-    return (u64 *)header->page_tables + (address - IMAGE_BASE) / PAGE;
-  u64 memory = *(volatile u64 *)TABLES_BASE; /* the tender's word, where ring 3 cannot write it */
-  if (address < RAM_BASE || address - RAM_BASE >= memory) return 0;
-  u64 region = (address - RAM_BASE) / LARGE_PAGE;
-  u64 directories = (memory + (1UL << 30) - 1) >> 30;
-  u64 *directory = (u64 *)(TABLES_BASE + PAGE) + region;
-  u64 *table = (u64 *)(TABLES_BASE + PAGE * (1 + directories + region));
-  if (*directory & PTE_LARGE) {
-    u64 flags = *directory & (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED | PTE_DIRTY | PTE_NO_EXECUTE);
-    for (u64 i = 0; i < 512; i++) table[i] = (RAM_BASE + region * LARGE_PAGE + i * PAGE) | flags;
-    *directory = (u64)table | PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED;
+/* The bits of an entry by protection; 0 for what is refused. In read-only memory, so ring 3 cannot change it. */
+#define PTE_DATA (PTE_USER | PTE_ACCESSED | PTE_DIRTY | PTE_NO_EXECUTE)
+#define PTE_CODE (PTE_USER | PTE_ACCESSED | PTE_DIRTY | PTE_PRESENT)
+static const u64 page_flags[8] = {
+    [0] = PTE_DATA,
+    [PROT_R >> 4] = PTE_DATA | PTE_PRESENT,
+    [PROT_W >> 4] = PTE_DATA | PTE_PRESENT | PTE_WRITE,
+    [(PROT_R | PROT_W) >> 4] = PTE_DATA | PTE_PRESENT | PTE_WRITE,
+    [PROT_X >> 4] = PTE_CODE,
+    [(PROT_R | PROT_X) >> 4] = PTE_CODE,
+};
+
+/* On kvm_pvm ring 0 is emulated, at a microsecond for each instruction: one addition and one store for each page. */
+static void fill(u64 *entry, u64 value, u64 n) {
+  for (; n >= 16; n -= 16, entry += 16) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++, value += PAGE) entry[i] = value;
   }
-  return table + (address - RAM_BASE) % LARGE_PAGE / PAGE;
+  for (; n; n--, value += PAGE) *entry++ = value;
 }
 
-/* Called by the gate in entry.S, in ring 0, on the interrupt stack. Refuses what would break W^X. */
-i64 change_protection(u64 address, u64 pages, u64 protection) {
-  if ((protection & PROT_W) && (protection & PROT_X)) return -EACCES;
-  u64 flags = PTE_USER | PTE_ACCESSED | PTE_DIRTY | PTE_NO_EXECUTE;
-  if (protection & PROT_ALL) flags |= PTE_PRESENT;
-  if (protection & PROT_W) flags |= PTE_WRITE;
-  if (protection & PROT_X) flags &= ~PTE_NO_EXECUTE;
-  i64 result = 0;
-  for (u64 i = 0; i < pages; i++) {
-    u64 *entry = table_entry(address + i * PAGE);
-    if (!entry) {
-      result = -EINVAL;
-      break;
+/* Pages of the memory. A whole large page changes as one, whether it was split before or not. */
+static void change_memory(u64 address, u64 pages, u64 flags) {
+  u64 memory = *(volatile u64 *)TABLES_BASE;
+  u64 directories = (memory + (1UL << 30) - 1) >> 30;
+  while (pages) {
+    u64 region = (address - RAM_BASE) / LARGE_PAGE, first = address % LARGE_PAGE / PAGE;
+    u64 n = minimum(512 - first, pages);
+    u64 *directory = (u64 *)(TABLES_BASE + PAGE) + region;
+    if (n == 512) {
+      *directory = address | flags | PTE_LARGE;
+    } else {
+      u64 *table = (u64 *)(TABLES_BASE + PAGE * (1 + directories + region)), old = *directory;
+      if (old & PTE_LARGE) fill(table, old & ~(u64)PTE_LARGE, 512);
+      fill(table + first, address | flags, n);
+      if (old & PTE_LARGE) *directory = (u64)table | PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED;
     }
-    *entry = (address + i * PAGE) | flags;
-    if (pages <= 8) __asm__ volatile("invlpg (%0)" ::"r"(address + i * PAGE) : "memory");
+    address += n * PAGE;
+    pages -= n;
   }
-  if (pages > 8) {
+}
+
+/* Called by the gate in entry.S, in ring 0, on the interrupt stack. Refuses what would break W^X, and any page but the
+ * files' and the memory's: their bounds are read where ring 3 cannot write them. */
+i64 change_protection(u64 address, u64 pages, u64 protection) {
+  const struct header *header = (const struct header *)HEADER_ADDRESS;
+  u64 flags = page_flags[protection >> 4 & 7];
+  if (!flags) return -EACCES;
+  if (address % PAGE) return -EINVAL;
+  if (address >= header->files && address < header->end && pages <= (header->end - address) / PAGE) {
+    fill((u64 *)header->page_tables + (address - IMAGE_BASE) / PAGE, address | flags, pages);
+  } else {
+    u64 memory = *(volatile u64 *)TABLES_BASE; /* the tender's word */
+    if (address < RAM_BASE || address - RAM_BASE >= memory) return -EINVAL;
+    if (pages > (memory - (address - RAM_BASE)) / PAGE) return -EINVAL;
+    change_memory(address, pages, flags);
+  }
+  if (pages == 1) {
+    __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
+  } else {
     u64 tables;
     __asm__ volatile("mov %%cr3, %0; mov %0, %%cr3" : "=&r"(tables)::"memory");
   }
-  return result;
+  return 0;
 }
 
 /* ---- Pages of the memory ------------------------------------------------------------------------------------------ */
@@ -85,9 +107,10 @@ void memory_start(void) {
 }
 
 u64 pages_free(void) { return count - used; }
+u64 pages_total(void) { return count; }
 
 /* Gives a range of pages one protection, with as few trips through the gate as possible. */
-static i64 protect(u64 address, u64 pages, u8 protection) {
+i64 pages_protect(u64 address, u64 pages, u8 protection) {
   u8 *s = in_ram(address, pages * PAGE) ? state + index_of(address) : image_state(address);
   for (u64 i = 0; i < pages;) {
     if ((s[i] & PROT_ALL) == protection) {
@@ -106,9 +129,30 @@ static i64 protect(u64 address, u64 pages, u8 protection) {
   return 0;
 }
 
-/* Makes pages used, writable and zero. */
-static void claim(u64 first, u64 n) {
-  protect(address_of(first), n, PROT_R | PROT_W);
+void pages_open(u64 address, u64 n, u8 *kept) {
+  const u8 *s = state + index_of(address);
+  for (u64 i = 0; kept && i < n; i++) kept[i] = s[i] & PROT_ALL;
+  pages_protect(address, n, PROT_R | PROT_W);
+}
+
+void pages_close(u64 address, u64 n, const u8 *kept) {
+  for (u64 i = 0; i < n; i++) pages_protect(address + i * PAGE, 1, kept[i]);
+}
+
+u8 page_protection(u64 address) {
+  if (in_ram(address, PAGE)) return state[index_of(address)] & PAGE_USED ? state[index_of(address)] & PROT_ALL : 0;
+  return in_files(address, PAGE) ? *image_state(address) & PROT_ALL : 0;
+}
+
+bool pages_all(u64 address, u64 n, bool used_ones) {
+  for (u64 i = index_of(address); i < index_of(address) + n; i++)
+    if (!(state[i] & PAGE_USED) == used_ones) return false;
+  return true;
+}
+
+void pages_claim(u64 address, u64 n) {
+  u64 first = index_of(address);
+  pages_protect(address, n, PROT_R | PROT_W);
   for (u64 i = first; i < first + n;) {
     u64 end = i;
     while (end < first + n && (state[end] & PAGE_DIRTY)) end++;
@@ -124,8 +168,8 @@ static void claim(u64 first, u64 n) {
   }
 }
 
-/* The highest run of n free pages; `count` when there is none. */
-static u64 find(u64 n) {
+u64 pages_find(u64 n) {
+  if (n > count - used) return 0;
   u64 low = index_of(brk_now + PAGE - 1);
   while (top > low && (state[top - 1] & PAGE_USED)) top--;
   u64 run = 0;
@@ -134,17 +178,16 @@ static u64 find(u64 n) {
     if (state[i] & PAGE_USED)
       run = 0;
     else if (++run == n)
-      return i;
+      return address_of(i);
   }
-  return count;
+  return 0;
 }
 
 u64 pages_take(u64 n) {
-  if (!n || n > count - used) return 0;
-  u64 first = find(n);
-  if (first == count) return 0;
-  claim(first, n);
-  return address_of(first);
+  if (!n) return 0;
+  u64 address = pages_find(n);
+  if (address) pages_claim(address, n);
+  return address;
 }
 
 void pages_give(u64 address, u64 n) {
@@ -159,7 +202,7 @@ void pages_give(u64 address, u64 n) {
 u64 stack_take(u64 n) {
   u64 base = pages_take(n + 1);
   if (!base) return 0;
-  protect(base, 1, 0);
+  pages_protect(base, 1, 0);
   return base + (n + 1) * PAGE;
 }
 
@@ -216,126 +259,9 @@ i64 copy_string(u64 address, char *to, u64 room) {
   return -ENAMETOOLONG;
 }
 
-/* ---- System calls --------------------------------------------------------------------------------------------------- */
+/* ---- The program's break -------------------------------------------------------------------------------------------- */
 
-enum { MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_DENYWRITE = 0x800,
-       MAP_FIXED_NOREPLACE = 0x100000 };
-enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MADV_DONTNEED = 4, MADV_FREE = 8 };
-
-/* PROT_READ, PROT_WRITE, PROT_EXEC as our bits. Writing and executing imply reading. */
-static u8 protection_of(u64 prot) {
-  u8 bits = 0;
-  if (prot & 7) bits |= PROT_R;
-  if (prot & 2) bits |= PROT_W;
-  if (prot & 4) bits |= PROT_X;
-  return bits;
-}
-
-static bool writable_and_executable(u64 prot) { return (prot & 6) == 6; }
-
-i64 sys_mmap(const u64 *a) {
-  u64 address = a[0], n = pages_of(a[1]), flags = a[3], offset = a[5];
-  u8 protection = protection_of(a[2]);
-  bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
-  struct file *file = 0;
-  if (!a[1] || a[1] > RAM_LIMIT || offset % PAGE || (fixed && address % PAGE)) return -EINVAL;
-  if (!(flags & (MAP_SHARED | MAP_PRIVATE))) return -EINVAL;
-  if (writable_and_executable(a[2])) return -EACCES;
-  if (!(flags & MAP_ANONYMOUS)) {
-    file = file_of(a[4]);
-    if (!file) return -EBADF;
-    if (!file_is_regular(file)) return -ENODEV;
-    if ((flags & MAP_SHARED) && (a[2] & 2)) return -ENODEV;
-    /* ld.so maps a shared library: it lies in the image, at its final place, with its final protection. */
-    if (!fixed && (flags & MAP_DENYWRITE)) {
-      i64 laid_out = file_laid_out(file, offset);
-      if (laid_out) return laid_out;
-    }
-  }
-  if (fixed && in_files(address, n * PAGE)) return address; /* a further segment of such a library */
-  u64 first;
-  if (fixed) {
-    if (!in_ram(address, n * PAGE)) return -ENOMEM;
-    first = index_of(address);
-    if (address < brk_now) return -ENOMEM;
-    if (flags & MAP_FIXED_NOREPLACE)
-      for (u64 i = first; i < first + n; i++)
-        if (state[i] & PAGE_USED) return -EEXIST;
-  } else {
-    if (file && !(a[2] & 2)) { /* never written, so no copy is needed */
-      u64 in_place = file_in_place(file, offset, n * PAGE);
-      if (in_place) return in_place;
-    }
-    if (n > count - used || (first = find(n)) == count) return -ENOMEM;
-  }
-  claim(first, n);
-  address = address_of(first);
-  if (file) file_copy(file, (void *)address, a[1], offset);
-  i64 result = protect(address, n, protection);
-  return result ? result : (i64)address;
-}
-
-i64 sys_munmap(const u64 *a) {
-  u64 n = pages_of(a[1]);
-  if (a[0] % PAGE || !a[1]) return -EINVAL;
-  if (in_files(a[0], n * PAGE)) return 0; /* the image stays */
-  if (!in_ram(a[0], n * PAGE) || a[0] < brk_now) return -EINVAL;
-  pages_give(a[0], n);
-  return 0;
-}
-
-i64 sys_mprotect(const u64 *a) {
-  u64 n = pages_of(a[1]);
-  if (a[0] % PAGE) return -EINVAL;
-  if (!n) return 0;
-  if (writable_and_executable(a[2])) return -EACCES;
-  if (in_files(a[0], n * PAGE)) {
-    /* RELRO, and other narrowing. What the image maps read-only for good never becomes writable. */
-    const u8 *s = image_state(a[0]);
-    for (u64 i = 0; i < n; i++)
-      if (protection_of(a[2]) & ~s[i] & (PROT_W | PROT_X)) return -EACCES;
-    return protect(a[0], n, protection_of(a[2]));
-  }
-  if (!in_ram(a[0], n * PAGE)) return -ENOMEM;
-  for (u64 i = index_of(a[0]); i < index_of(a[0]) + n; i++)
-    if (!(state[i] & PAGE_USED)) return -ENOMEM;
-  return protect(a[0], n, protection_of(a[2]));
-}
-
-i64 sys_mremap(const u64 *a) {
-  u64 old = pages_of(a[1]), new = pages_of(a[2]), first = index_of(a[0]);
-  if (a[0] % PAGE || !new || a[2] > RAM_LIMIT || (a[3] & ~MREMAP_MAYMOVE)) return -EINVAL;
-  if (!in_ram(a[0], old * PAGE) || a[0] < brk_now) return -EFAULT;
-  if (new <= old) {
-    pages_give(a[0] + new * PAGE, old - new);
-    return a[0];
-  }
-  bool room = first + new <= count;
-  for (u64 i = first + old; room && i < first + new; i++) room = !(state[i] & PAGE_USED);
-  if (room) {
-    claim(first + old, new - old);
-    return a[0];
-  }
-  if (!(a[3] & MREMAP_MAYMOVE)) return -ENOMEM;
-  u64 moved = pages_take(new);
-  if (!moved) return -ENOMEM;
-  if (!may_read(a[0], old * PAGE)) {
-    pages_give(moved, new);
-    return -EFAULT;
-  }
-  memcpy((void *)moved, (void *)a[0], old * PAGE);
-  pages_give(a[0], old);
-  return moved;
-}
-
-i64 sys_madvise(const u64 *a) {
-  u64 n = pages_of(a[1]);
-  if (a[0] % PAGE) return -EINVAL;
-  if (a[2] != MADV_DONTNEED && a[2] != MADV_FREE) return 0;
-  if (!may_write(a[0], n * PAGE)) return in_ram(a[0], n * PAGE) || in_files(a[0], n * PAGE) ? 0 : -ENOMEM;
-  if (in_ram(a[0], n * PAGE) && a[2] == MADV_DONTNEED) memset((void *)a[0], 0, n * PAGE);
-  return 0;
-}
+u64 brk_end(void) { return brk_now; }
 
 i64 sys_brk(const u64 *a) {
   u64 wanted = a[0];
@@ -343,12 +269,8 @@ i64 sys_brk(const u64 *a) {
   u64 from = index_of(brk_now + PAGE - 1), to = index_of(wanted + PAGE - 1);
   for (u64 i = from; i < to; i++)
     if (i >= count || (state[i] & PAGE_USED)) return brk_now;
-  if (to > from) claim(from, to - from);
+  if (to > from) pages_claim(address_of(from), to - from);
   if (to < from) pages_give(address_of(to), from - to);
   if (wanted < brk_now) memset((void *)wanted, 0, minimum(brk_now, address_of(to)) - wanted);
   return brk_now = wanted;
 }
-
-i64 sys_msync(const u64 *a) { return a[0] % PAGE ? -EINVAL : 0; }
-
-i64 sys_mlock(const u64 *a) { return (void)a, 0; }

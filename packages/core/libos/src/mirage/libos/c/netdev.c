@@ -142,15 +142,8 @@ static u32 net_ready(struct file *file) {
   return ready;
 }
 
-static void net_stat(struct file *file, struct stat *stat) {
-  memset(stat, 0, sizeof *stat);
-  stat->device = 3;
-  stat->inode = 0x100 + file->number;
-  stat->links = 1;
-  stat->mode = S_IFCHR | 0660;
-  stat->real_device = 0xa00 + file->number;
-  stat->block_size = PAGE;
-}
+static void net_stat(struct file *file, struct stat *stat) { host_device_describe(host_device(file->number), stat); }
+static i64 net_path(struct file *file, char *path) { return host_device_path(host_device(file->number), path); }
 
 static i64 net_control(struct file *file, u64 request, u64 argument) {
   const struct device *device = host_device(file->number);
@@ -177,7 +170,7 @@ static void net_close(struct file *file) { leave_net(file->number); }
 
 static const struct operations net_operations = {
     .name = "net", .mode = S_IFCHR, .read = net_read, .write = net_write, .message = net_message, .ready = net_ready,
-    .stat = net_stat, .control = net_control, .close = net_close};
+    .stat = net_stat, .control = net_control, .close = net_close, .path = net_path};
 
 i64 net_open(struct device *device, u32 flags, struct file **file) {
   u64 index = host_device_index(device);

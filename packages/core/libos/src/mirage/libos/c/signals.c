@@ -1,5 +1,6 @@
 #include "signals.h"
 
+#include "calls.h"
 #include "entry.h"
 #include "memory.h"
 #include "threads.h"
@@ -9,7 +10,8 @@
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 #define IGNORED_BY_DEFAULT (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP))
 
-enum { SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_NODEFER = 0x40000000 };
+enum { SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
+       SA_NODEFER = 0x40000000 };
 #define SA_RESETHAND 0x80000000UL
 enum { SIG_DFL = 0, SIG_IGN = 1, SS_DISABLE = 2, SI_KERNEL = 0x80 };
 
@@ -25,7 +27,9 @@ struct signal_frame {
   u64 return_address;
   u64 flags, link, stack, stack_flags, stack_size; /* struct ucontext */
   u64 r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags, selectors;
-  u64 error, vector, old_mask, fault_address, extended, reserved[8];
+  u64 error, vector, old_mask, fault_address, extended;
+  u64 restart; /* the number of a system call that goes on when the handler returns, plus 1 */
+  u64 reserved[7];
   u64 mask;
   i32 number, error_number, code, padding;
   u64 address; /* struct siginfo: 128 octets */
@@ -53,6 +57,10 @@ void signal_post(u64 number) {
       return;
     }
   pending |= BIT(number);
+}
+
+void signal_post_here(u64 number) {
+  if (!ignored(number)) post_to(current, number);
 }
 
 void signals_from_host(void) {
@@ -113,6 +121,8 @@ static bool call_handler(struct frame *frame, u64 number, i32 code) {
   out->rdi = frame->rdi, out->rsi = frame->rsi, out->rbp = frame->rbp, out->rbx = frame->rbx;
   out->rdx = frame->rdx, out->rax = frame->rax, out->rcx = frame->rcx, out->rsp = frame->rsp;
   out->rip = frame->rip, out->rflags = frame->rflags, out->selectors = USER_CS;
+  out->restart = (action->flags & SA_RESTART) ? current->restart : 0;
+  current->restart = 0; /* a second handler goes before the first, not before the call */
   out->error = frame->error, out->vector = frame->vector;
   out->fault_address = out->address = current->fault_address;
   out->extended = extended;
@@ -196,9 +206,10 @@ i64 sys_rt_sigreturn(const u64 *a) {
   frame->rdi = in->rdi, frame->rsi = in->rsi, frame->rbp = in->rbp, frame->rbx = in->rbx;
   frame->rdx = in->rdx, frame->rax = in->rax, frame->rcx = in->rcx, frame->rsp = in->rsp;
   frame->rip = in->rip;
+  u64 restart = in->restart;
   frame->rflags = (in->rflags & 0xcd5) | (USER_FLAGS & ~0xcd5UL); /* carry to overflow, direction, trap not */
   current->blocked = in->mask & ~UNBLOCKABLE;
-  return frame->rax;
+  return restart ? call_again(restart - 1, frame) : (i64)frame->rax;
 }
 
 /* ---- System calls ------------------------------------------------------------------------------------------------------------ */

@@ -5,10 +5,12 @@
 #include "base.h"
 
 enum { SIGINT = 2, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGSEGV = 11,
-       SIGPIPE = 13, SIGALRM = 14, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGURG = 23, SIGWINCH = 28, SIGNALS = 64 };
+       SIGPIPE = 13, SIGALRM = 14, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGURG = 23, SIGXFSZ = 25, SIGVTALRM = 26,
+       SIGPROF = 27, SIGWINCH = 28, SIGNALS = 64 };
 
 void signal_post(u64 number);   /* to whichever thread takes it */
 void signals_from_host(void);   /* posts what stands in the shared page */
+void signal_post_here(u64 number); /* to the current thread */
 bool signal_waiting(void);      /* the current thread has one that it does not block */
 void signals_deliver(struct frame *frame); /* on the way back to the application */
 

@@ -2,6 +2,7 @@
 
 #include "entry.h"
 #include "hostdev.h"
+#include "itimers.h"
 #include "memory.h"
 #include "poll.h"
 #include "signals.h"
@@ -99,7 +100,7 @@ static struct thread *next_ready(i64 *soonest) {
 static void look_outside(void) {
   net_looked();
   signals_from_host();
-  timer_check();
+  timers_check();
   wake_pollers();
 }
 
@@ -165,7 +166,7 @@ void yield(void) { schedule(); }
 
 /* Whether the current thread must not run on undisturbed. */
 static bool others_wait(void) {
-  if (timer_deadline() != FOREVER) return true;
+  if (timers_armed()) return true;
   for (u64 i = 0; i < thread_count; i++) {
     struct thread *thread = threads[i];
     if (thread == current || thread->state == THREAD_FREE) continue;
@@ -181,7 +182,7 @@ void yield_if_asked(void) {
     look_outside();
     yield();
   }
-  if (!ticking && (net_unsent() || (alive + (timer_deadline() != FOREVER) > 1 && others_wait()))) {
+  if (!ticking && (net_unsent() || (alive + timers_armed() > 1 && others_wait()))) {
     ticking = true;
     idle_ticks = 0;
     hypercall(CALL_TICK, TICK_MICROSECONDS, 0, 0);

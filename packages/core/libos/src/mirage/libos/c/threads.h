@@ -30,6 +30,7 @@ struct thread {
   u64 alternate_stack, alternate_size;
   u32 alternate_flags;
   struct frame *frame;         /* of the system call in progress */
+  u64 restart;                 /* that call's number plus 1, if SA_RESTART applies to it and a signal ended it */
 };
 
 extern struct thread *current;

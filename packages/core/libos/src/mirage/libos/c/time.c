@@ -12,8 +12,15 @@ static i64 since_start(void) {
   return (i64)(((unsigned __int128)ticks * factor) >> 32);
 }
 
+static i64 started;
+
+void time_start(void) { started = monotonic(); }
+
 i64 monotonic(void) { return shared->boot.monotonic + since_start(); }
 i64 realtime(void) { return shared->boot.realtime + since_start(); }
+
+i64 started_at(void) { return started; }
+i64 process_time(void) { return monotonic() - started - idle_time(); }
 
 i64 read_timespec(u64 address) {
   if (!may_read(address, 16)) return -EFAULT;
@@ -46,7 +53,7 @@ static i64 read_clock(u64 clock) {
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME: return monotonic();
-    case CLOCK_PROCESS: return monotonic() - idle_time();
+    case CLOCK_PROCESS: return process_time();
     case CLOCK_THREAD: return thread_time(current);
     default: return -EINVAL;
   }
@@ -107,7 +114,7 @@ i64 sys_time(const u64 *a) {
 }
 
 i64 sys_times(const u64 *a) {
-  i64 busy = (monotonic() - idle_time()) / 10000000;
+  i64 busy = process_time() / 10000000;
   if (a[0]) {
     if (!may_write(a[0], 32)) return -EFAULT;
     memset((void *)a[0], 0, 32);
@@ -119,66 +126,11 @@ i64 sys_times(const u64 *a) {
 i64 sys_getrusage(const u64 *a) {
   if (!may_write(a[1], 144)) return -EFAULT;
   i64 *out = (i64 *)a[1];
-  i64 busy = (i32)a[0] == 1 ? thread_time(current) : monotonic() - idle_time();
+  i64 busy = (i32)a[0] == 1 ? thread_time(current) : process_time();
   memset(out, 0, 144);
   if ((i32)a[0] == -1) return 0; /* there are no children */
   out[0] = busy / NANOSECONDS;
   out[1] = busy % NANOSECONDS / 1000;
   out[4] = (shared->boot.memory / PAGE - pages_free()) * 4;
-  return 0;
-}
-
-/* ---- The interval timer ------------------------------------------------------------------------------------------- */
-
-static i64 deadline = FOREVER, interval;
-
-i64 timer_deadline(void) { return deadline; }
-
-void timer_check(void) {
-  i64 now = monotonic();
-  if (now < deadline) return;
-  deadline = interval ? now + interval : FOREVER;
-  signal_post(SIGALRM);
-}
-
-static i64 remaining(void) {
-  if (deadline == FOREVER) return 0;
-  i64 left = deadline - monotonic();
-  return left > 0 ? left : 1000;
-}
-
-i64 sys_alarm(const u64 *a) {
-  i64 left = remaining();
-  interval = 0;
-  deadline = a[0] ? monotonic() + (i64)(u32)a[0] * NANOSECONDS : FOREVER;
-  return (left + NANOSECONDS - 1) / NANOSECONDS;
-}
-
-static i64 write_itimer(u64 address) {
-  if (!may_write(address, 32)) return -EFAULT;
-  i64 *out = (i64 *)address, left = remaining();
-  out[0] = interval / NANOSECONDS;
-  out[1] = interval % NANOSECONDS / 1000;
-  out[2] = left / NANOSECONDS;
-  out[3] = left % NANOSECONDS / 1000;
-  return 0;
-}
-
-i64 sys_getitimer(const u64 *a) { return a[0] ? -EINVAL : write_itimer(a[1]); }
-
-i64 sys_setitimer(const u64 *a) {
-  if (a[0]) return -EINVAL;
-  if (!may_read(a[1], 32)) return -EFAULT;
-  const i64 *given = (const i64 *)a[1];
-  i64 values[4] = {given[0], given[1], given[2], given[3]};
-  for (int i = 0; i < 4; i++)
-    if (values[i] < 0 || values[i] > (i % 2 ? 999999 : 1L << 32)) return -EINVAL;
-  if (a[2]) {
-    i64 result = write_itimer(a[2]);
-    if (result) return result;
-  }
-  i64 first = values[2] * NANOSECONDS + values[3] * 1000;
-  interval = values[0] * NANOSECONDS + values[1] * 1000;
-  deadline = first ? monotonic() + first : FOREVER;
   return 0;
 }

@@ -1,15 +1,14 @@
-/* Clocks, out of the time-stamp counter, and the interval timer. */
+/* Clocks, out of the time-stamp counter. */
 #ifndef TIME_H
 #define TIME_H
 
 #include "base.h"
 
+void time_start(void);
+i64 started_at(void); /* the monotonic time of this guest's start */
+i64 process_time(void); /* nanoseconds since then that were not spent asleep */
 i64 monotonic(void); /* nanoseconds; goes on over a snapshot */
 i64 realtime(void);  /* nanoseconds since 1970 */
-
-/* When the interval timer fires, in monotonic time; FOREVER when it is off. */
-i64 timer_deadline(void);
-void timer_check(void); /* sends SIGALRM when it is due */
 
 /* A struct timespec of the application in nanoseconds. -EFAULT or -EINVAL. */
 i64 read_timespec(u64 address);
@@ -24,8 +23,5 @@ i64 sys_gettimeofday(const u64 *a);
 i64 sys_time(const u64 *a);
 i64 sys_times(const u64 *a);
 i64 sys_getrusage(const u64 *a);
-i64 sys_alarm(const u64 *a);
-i64 sys_setitimer(const u64 *a);
-i64 sys_getitimer(const u64 *a);
 
 #endif
