@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import unittest
 import warnings
 from collections.abc import Iterator
 from typing import Any
+
+from test.support import script_helper, socket_helper  # type: ignore[import-not-found]  # CPython carries no stubs of it
 
 
 class NoNetwork(unittest.SkipTest, OSError):
@@ -57,6 +60,10 @@ def main(name: str, left_out: set[str]) -> None:
     subprocess.Popen.__init__ = no_process  # type: ignore[method-assign]
     for call in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
         setattr(os, call, no_process)
+        setattr(posix, call, no_process)
+    # What the suite would find out by starting a process and by binding a socket.
+    script_helper.__dict__["__cached_interp_requires_environment"] = False
+    socket_helper.__dict__["_bind_nix_socket_error"] = OSError("network sockets")
     socket.socket.__init__ = only_pairs  # type: ignore[method-assign]
     warnings.simplefilter("ignore")
     suite = unittest.TestLoader().loadTestsFromName(f"test.{name}")

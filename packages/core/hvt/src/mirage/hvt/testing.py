@@ -13,6 +13,7 @@ import pkgutil
 import re
 import sys
 import sysconfig
+import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ __all__ = ["Suite", "build_suite", "page_table", "run_module"]
 
 MARKS = ("<!-- cpython tests: begin -->", "<!-- cpython tests: end -->")
 _NOT_IN_A_GUEST = {"tkinter", "idlelib", "turtledemo", "turtle", "antigravity", "this", "lib2to3", "ensurepip", "venv"}
-_MEMORY = 512 << 20
+_MEMORY = 1 << 30
 
 
 @dataclass
@@ -68,7 +69,11 @@ def build_suite(output: Path) -> Image:
             submodules = [m.name for m in pkgutil.iter_modules(list(spec.submodule_search_locations))]
             names += [f"{name}.{m}" for m in submodules if not m.startswith("__") and m not in {"mbcs", "oem"}]
     runner = Path(__file__).with_name("_suite_runner.py")
-    return build(output, runner, modules=names, data={f"{STDLIB}/test": stdlib / "test"}, memory=_MEMORY)
+    with tempfile.TemporaryDirectory() as etc:  # the one user, whom the tests look up
+        Path(etc, "passwd").write_text("root:x:0:0:root:/tmp:/bin/sh\n")
+        Path(etc, "group").write_text("root:x:0:\n")
+        data = {f"{STDLIB}/test": stdlib / "test", "/etc": Path(etc)}
+        return build(output, runner, modules=names, data=data, memory=_MEMORY)
 
 
 def run_module(image: Path, name: str, left_out: Iterable[str] = ()) -> tuple[int, int, list[str]]:

@@ -203,6 +203,8 @@ i64 open_path(const char *path, u64 flags, u32 mode) {
 i64 sys_openat(const u64 *a) {
   char path[PATH_ROOM];
   bool follow = !(a[2] & O_NOFOLLOW) && (a[2] & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+  i64 length = copy_string(a[1], path, PATH_ROOM);
+  if (length > 0 && path[length - 1] == '/' && (a[2] & O_CREAT)) return -EISDIR; /* no file is made under such a name */
   i64 result = resolve(a[0], a[1], follow, path);
   return result ? result : open_path(path, a[2], a[3]);
 }

@@ -315,6 +315,7 @@ i64 sys_arch_prctl(const u64 *a) {
 }
 
 i64 sys_sched_getaffinity(const u64 *a) {
+  if ((u32)a[0] > 1 && !thread_by_id((u32)a[0])) return -ESRCH;
   if (a[1] < 8) return -EINVAL;
   if (!may_write(a[2], 8)) return -EFAULT;
   *(u64 *)a[2] = 1;
