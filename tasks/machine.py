@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
@@ -24,19 +25,20 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
+    "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "tar": ("tar", "the peer of mirage-tar"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
 """Program, the Debian package that holds it, what uses it."""
 
 LIBRARIES = {
+    "linux-image-cloud-amd64": "the stock kernel that is booted in that machine",
     "linux-libc-dev": "the kernel's header that the table of system calls is checked against",
 }
 """Debian packages without a program that tests use, and what for."""
 
 NOT_YET: dict[str, tuple[str, str]] = {
     "opam": ("opam", "the index for opam, which is not built yet"),
-    "qemu-system-x86_64": ("qemu-system-x86", "virtual machines on emulated processors, which no test runs yet"),
 }
 """Programs that nothing in the tree uses today."""
 
