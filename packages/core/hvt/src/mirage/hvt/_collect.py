@@ -56,7 +56,7 @@ class Collection:
         elf = Elf(str(file), file.read_bytes())
         data, runs = lay_out(elf)
         node = self.add(path, data, executable=True, flags=LAID_OUT)
-        node.runs = runs
+        node.runs, node.elf = runs, elf
         for name in elf.needed:
             self._want(name, elf, file)
         return elf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,8 @@ from mirage.hvt.errors import BuildError
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_PHDR = 1, 2, 3, 6
 ET_DYN = 3
 _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 5, 14, 15, 29
-_SHT_SYMTAB = 2
+_SHT_SYMTAB, _SHT_DYNSYM = 2, 11
+_STT_NOTYPE, _STT_FUNC, _STT_GNU_IFUNC = 0, 2, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,33 @@ class Elf:
         """The folders it asks to be searched; `$ORIGIN` is its own."""
         return [part for text in self._dynamic_strings(_DT_RUNPATH, _DT_RPATH) for part in text.split(":") if part]
 
+    def _symbol_tables(self, *kinds: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Place of the name, kind, section, value and size of each symbol in the tables of these kinds."""
+        for i in range(self._section_count):
+            at = self._sections + i * self._section_size
+            try:
+                kind, offset, size, link = struct.unpack_from("<4xI16xQQI", self.data, at)
+                if kind not in kinds:
+                    continue
+                strings = struct.unpack_from("<24xQ", self.data, self._sections + link * self._section_size)[0]
+                for name, info, _, section, value, extent in struct.iter_unpack(
+                    "<IBBHQQ", self.data[offset : offset + size]
+                ):
+                    if name:
+                        yield strings + name, info & 15, section, value, extent
+            except struct.error:
+                raise BuildError(f"{self.name} is damaged: its symbols end too early") from None
+
     @cached_property
     def symbols(self) -> dict[str, int]:
         """The symbol table; empty in a stripped file."""
-        found: dict[str, int] = {}
-        for i in range(self._section_count):
-            at = self._sections + i * self._section_size
-            kind, offset, size, link = struct.unpack_from("<4xI16xQQI", self.data, at)
-            if kind != _SHT_SYMTAB:
-                continue
-            strings = struct.unpack_from("<24xQ", self.data, self._sections + link * self._section_size)[0]
-            for name, _, _, _, value, _ in struct.iter_unpack("<IBBHQQ", self.data[offset : offset + size]):
-                if name:
-                    found[self._string(strings + name)] = value
-        return found
+        return {self._string(at): value for at, _, _, value, _ in self._symbol_tables(_SHT_SYMTAB)}
+
+    def functions(self, *others: str) -> Iterator[tuple[int, int, str]]:
+        """Address, size and name of each function, and of the other symbols named; of a stripped file, its exports."""
+        low, high = self.loaded[0].address, max(s.address + s.memory_size for s in self.loaded)
+        for at, kind, section, value, size in self._symbol_tables(_SHT_SYMTAB, _SHT_DYNSYM):
+            if section and low <= value < high:
+                name = self._string(at)
+                if kind in {_STT_FUNC, _STT_GNU_IFUNC} or name in others or (kind == _STT_NOTYPE and low):
+                    yield value, size, name  # the assembly of the library OS, which begins at its address, has no types

@@ -168,6 +168,13 @@ class Machine:
         fcntl.ioctl(self.vcpu, _GET_REGS, buffer)
         return dict(zip(REGISTERS, _REGS.unpack(buffer), strict=True))
 
+    def fs_base(self) -> int:
+        """The base of the FS segment, by which the C library knows a thread."""
+        state = bytearray(_SREGS_SIZE)
+        fcntl.ioctl(self.vcpu, _GET_SREGS, state)
+        base: int = struct.unpack_from("<Q", state, 3 * 24)[0]
+        return base
+
     def set_registers(self, values: dict[str, int]) -> None:
         """Set all general registers; those not named become 0."""
         fcntl.ioctl(self.vcpu, _SET_REGS, _REGS.pack(*(values.get(name, 0) for name in REGISTERS)))

@@ -46,6 +46,7 @@ class Node:
     flags: int = 0
     runs: list[tuple[int, int, int]] = field(default_factory=list)
     address: int = 0
+    elf: Elf | None = None
 
 
 def lay_out(elf: Elf) -> tuple[bytes, list[tuple[int, int, int]]]:

@@ -7,23 +7,38 @@ mappings or nowhere. Nothing else in the tender turns a guest's word into a plac
 from __future__ import annotations
 
 import mmap
+import os
 
 from mirage.libos import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mirage.hvt._format import Header
+    from mirage.hvt._symbols import Symbols
 
 L = layout()
 IMAGE_BASE, RAM_BASE, TABLES_BASE = L["IMAGE_BASE"], L["RAM_BASE"], L["TABLES_BASE"]
 
 
-class GuestMemory:
-    """The image, the memory, and the page tables of the memory."""
+def map_rest(file: int, header: Header) -> mmap.mmap | None:
+    """What follows the last page in an image's file, None when nothing does."""
+    start = header.end - IMAGE_BASE
+    length = os.fstat(file).st_size - start
+    return mmap.mmap(file, length, mmap.MAP_PRIVATE, mmap.PROT_READ, offset=start) if length > 0 else None
 
-    def __init__(self, header: Header, image: mmap.mmap, ram: mmap.mmap, tables: mmap.mmap) -> None:
+
+class GuestMemory:
+    """The image, the memory, and the page tables of the memory.
+
+    `rest` is what follows the last page in the image's file: manifest and symbols.
+    """
+
+    def __init__(
+        self, header: Header, image: mmap.mmap, ram: mmap.mmap, tables: mmap.mmap, rest: mmap.mmap | None
+    ) -> None:
         self.header = header
         self.image, self.ram, self.tables = image, ram, tables
+        self._rest = rest
 
     @property
     def regions(self) -> tuple[tuple[int, mmap.mmap], ...]:
@@ -49,7 +64,15 @@ class GuestMemory:
         with view:
             return bytes(view)
 
+    def symbols(self) -> Symbols:
+        """The names of the image's functions; none when the image has none."""
+        from mirage.hvt._symbols import Symbols
+
+        return Symbols(self._rest[self.header.manifest_size :] if self._rest is not None else b"")
+
     def close(self) -> None:
         """Give the mappings back; may be called again."""
         for _, mapping in self.regions:
             mapping.close()
+        if self._rest is not None:
+            self._rest.close()

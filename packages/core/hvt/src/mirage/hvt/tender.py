@@ -16,7 +16,6 @@ import struct
 import sys
 import time
 
-from mirage.hvt import _fault
 from mirage.hvt._format import Header, unpack_arguments
 from mirage.hvt._kvm import (
     EXIT_IO,
@@ -25,7 +24,7 @@ from mirage.hvt._kvm import (
     MSR_STAR,
     Machine,
 )
-from mirage.hvt._memory import GuestMemory
+from mirage.hvt._memory import GuestMemory, map_rest
 from mirage.hvt._snapshot import Snapshot
 from mirage.hvt.errors import GuestFault, HostError, ImageError
 from mirage.libos import layout
@@ -33,7 +32,10 @@ from mirage.libos import layout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mirage.hvt._devices import Device, Devices
+    from mirage.hvt._sleep import Sleeper
 else:
     import _signal as signal  # `signal` itself makes enumerations of its numbers first, which takes milliseconds
 
@@ -70,7 +72,8 @@ class Tender:
 
     `console` is called with what the guest prints; the default writes to standard output. `stdin` is a file descriptor
     that the guest's standard input reads from, None for an empty one. `snapshot` is the file to which the guest may
-    save itself. Raises `HostError` and `ImageError`.
+    save itself. `devices` are the networks and disks that the image needs, by name (`mirage.hvt.devices`). Raises
+    `HostError` and `ImageError`.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Tender:
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
         snapshot: str | os.PathLike[str] | None = None,
+        devices: Mapping[str, Device] | None = None,
         log_unknown: bool = False,
     ) -> None:
         self._prepare(console, stdin, snapshot)
@@ -94,6 +98,7 @@ class Tender:
             file.seek(header.arguments_offset)
             argv, environment = unpack_arguments(file.read(header.arguments_size))
             self._image = mmap.mmap(file.fileno(), end, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+            rest = map_rest(file.fileno(), header)
         self.memory = memory if memory is not None else header.memory
         if self.memory % LARGE or not 4 * LARGE <= self.memory <= L["RAM_LIMIT"]:
             self._image.close()
@@ -106,13 +111,14 @@ class Tender:
         directories = (self.memory + (1 << 30) - 1) >> 30
         tables = PAGE * (1 + directories + self.memory // LARGE)
         self._tables = mmap.mmap(-1, (tables + LARGE - 1) // LARGE * LARGE, anonymous)
-        self._guest = GuestMemory(header, self._image, self._ram, self._tables)
+        self._guest = GuestMemory(header, self._image, self._ram, self._tables, rest)
         try:
             self.machine = Machine()
         except BaseException:
             self._guest.close()
             raise
         self._load([*argv, *arguments], environment, directories, log_unknown)
+        self._attach(devices or {}, resumed=False)
 
     def _prepare(
         self, console: Callable[[bytes], object] | None, stdin: int | None, snapshot: str | os.PathLike[str] | None
@@ -126,6 +132,8 @@ class Tender:
         self._tick_due = False
         self._signals = 0
         self._ignored = 0
+        self._devices: Devices | None = None
+        self._sleeper: Sleeper | None = None
         self.exits = 0
         """How often the guest left for the tender."""
 
@@ -136,18 +144,20 @@ class Tender:
         *,
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
+        devices: Mapping[str, Device] | None = None,
     ) -> Tender:
         """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
 
-        Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. Raises
-        `HostError` where the processor has other features, and `ImageError`.
+        Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. It must be given
+        devices that are like those it had. Raises `HostError` where they are not, or the processor has other features,
+        and `ImageError`.
         """
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
         tender._prepare(console, stdin, None)
         tender.header, tender.memory = saved.header, saved.ram
         tender._image, tender._ram, tender._tables = saved.map(snapshot)
-        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables)
+        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, None)
         try:
             tender.machine = machine = Machine()
         except BaseException:
@@ -166,10 +176,27 @@ class Tender:
             words[5:9] = machine.tsc_khz(), machine.tsc(), saved.monotonic, time.time_ns()
             words[10:] = words[10] + 1, os.urandom(64)
             _BOOT.pack_into(tender._image, at, *words)
+            tender._attach(devices or {}, resumed=True)
         except BaseException:
             tender.close()
             raise
         return tender
+
+    def _attach(self, given: Mapping[str, Device], *, resumed: bool) -> None:
+        """Open the devices that the image or the snapshot needs, and what a sleep with files to watch needs."""
+        (first,) = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_DEVICES"] + L["DEVICE_NAME"])
+        try:
+            if given or first:
+                from mirage.hvt._devices import Devices
+
+                self._devices = Devices(given, self._guest, resumed)
+            if self._devices is not None or self._stdin is not None:
+                from mirage.hvt._sleep import Sleeper
+
+                self._sleeper = Sleeper(self._mask)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Tender:
         return self
@@ -180,6 +207,10 @@ class Tender:
     def close(self) -> None:
         """Give everything back; may be called again."""
         self.machine.close()
+        if self._devices is not None:
+            self._devices.close()
+        if self._sleeper is not None:
+            self._sleeper.close()
         self._guest.close()
 
     # ---- Before the guest runs -------------------------------------------------------------------------------------
@@ -278,33 +309,46 @@ class Tender:
         return length
 
     def _wait(self, nanoseconds: int, _: int, __: int) -> int:
-        """Sleep until the time has come, input has come, or a signal that the guest must hear of.
+        """Sleep until the time has come, input or a frame has come, or a signal that the guest must hear of.
 
-        Not at all where it has not yet taken a signal, which may have come as its library OS went to sleep.
+        Not at all where it has not yet taken a signal, which may have come as its library OS went to sleep, or where
+        a frame has come since it last looked. Ticks are for a guest that runs: the first one that comes meanwhile is
+        the last.
         """
         left = _signed(nanoseconds)
         deadline = None if left < 0 else time.monotonic_ns() + left
-        while not self._signals and not self._handed_over():
+        self._tick_due = False
+        while not self._signals and not self._handed_over() and not self._frames_came():
             timeout = None if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
             self._sleep(timeout)
+            if self._tick_due:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if deadline is not None and time.monotonic_ns() >= deadline:
                 break
             if self._awaits_input and self._input_ready(0):
                 break
+            if self._devices is not None:
+                self._devices.exchange()
+        if self._tick_due:
+            self._arm()
         self._hand_over_signals()
         return 0
 
+    def _frames_came(self) -> bool:
+        return self._devices is not None and self._devices.news()
+
     def _sleep(self, timeout: float | None) -> None:
-        """Wait for a signal or for input, with the signals that end a wait let through."""
-        if not self._awaits_input:
-            if timeout is None:
-                self._note(signal.sigwait(self._mask))
-            elif (info := signal.sigtimedwait(self._mask, timeout)) is not None:
-                self._note(info.si_signo)
-            return
-        self._take_signals()  # whether there are any is seen again in a hundredth of a second
-        if not self._signals:
-            self._input_ready(0.01 if timeout is None else min(timeout, 0.01))
+        """Wait for a signal, for input or for frames."""
+        readable, writable = self._devices.waits_for() if self._devices is not None else ([], [])
+        if self._awaits_input and self._stdin is not None:
+            readable.append(self._stdin)
+        if self._sleeper is not None and (readable or writable):
+            if self._sleeper.wait(readable, writable, timeout):
+                self._take_signals()
+        elif timeout is None:
+            self._note(signal.sigwait(self._mask))
+        elif (info := signal.sigtimedwait(self._mask, timeout)) is not None:
+            self._note(info.si_signo)
 
     def _input_ready(self, timeout: float) -> bool:
         return self._stdin is not None and bool(select.select([self._stdin], [], [], timeout)[0])
@@ -370,7 +414,7 @@ class Tender:
         waiting = self._handed_over()
         self._ignored = self._ignored + 1 if waiting & self._signals & _ENDING else 0
         if self._ignored == _PATIENCE:
-            raise GuestFault(f"the guest did not react to {_PATIENCE} signals that ask it to end")
+            raise self._stopped(f"the guest did not react to {_PATIENCE} signals that ask it to end")
         struct.pack_into("<Q", self._image, SHARED + L["SHARED_SIGNALS"], waiting | self._signals)
         self._signals = 0
 
@@ -421,15 +465,20 @@ class Tender:
             L["CALL_ENTROPY"]: self._entropy,
             L["CALL_SNAPSHOT"]: self._save,
         }
+        devices = self._devices
+        if devices is not None:
+            calls |= devices.calls()
         while True:
             reason = machine.enter()
             self.exits += 1
+            if devices is not None:
+                devices.exchange()
             if reason is None:
                 self._take_signals()
                 self._interrupt()
                 continue
             if reason != EXIT_IO:
-                raise _fault.stopped(f"the guest's processor stopped (KVM exit {reason})", machine.registers())
+                raise self._stopped(f"the guest's processor stopped (KVM exit {reason})")
             port = machine.port()
             arguments = _CALL.unpack_from(image, call_at)
             if port in calls:
@@ -439,11 +488,17 @@ class Tender:
             elif port == L["CALL_FAULT"]:
                 return self._fault(*arguments)
             else:
-                what = f"the guest used port {port:#x}, which is no hypercall"
-                raise _fault.stopped(what, machine.registers())
+                raise self._stopped(f"the guest used port {port:#x}, which is no hypercall")
 
     def _fault(self, address: int, kind: int, number: int) -> int:
         """The library OS reports a fault that nobody handles, or a deadly signal."""
         if kind == L["FAULT_SIGNAL"]:
             return 128 + (number & 63)
-        raise _fault.exception(self._guest, address, kind)
+        from mirage.hvt import _fault
+
+        raise _fault.exception(self._guest, address, kind, self.machine.fs_base())
+
+    def _stopped(self, what: str) -> GuestFault:
+        from mirage.hvt import _fault
+
+        return _fault.stopped(what, self.machine.registers(), self._guest, self.machine.fs_base())
