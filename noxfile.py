@@ -206,6 +206,16 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Let a guest of the hvt target work for an hour, or `-- MINUTES`, and fail when memory or descriptors grow."""
+    parser = options(session, "[MINUTES]")
+    parser.add_argument("minutes", type=float, nargs="?", default=60, metavar="MINUTES", help="default: 60")
+    minutes = parser.parse_args(session.posargs).minutes
+    install(session, *editables(tree.packages()))
+    session.run("python", "-m", "integration.hvt.soak", str(minutes), env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
 def lowest(session: nox.Session) -> None:
     """Prove the declared floors: every package's tests with the oldest releases that its requirements admit."""
     words = pytest_words(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cryptography
 import pytest
 from mirage.hvt import build
 
@@ -22,7 +23,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`application`, built."""
     script = Path(__file__).with_name("application.py")
     output = tmp_path_factory.mktemp("proofs") / "application.hvt"
-    return build(output, script, environment={"PYTHONUNBUFFERED": "1"}).path
+    wheels = str(Path(str(cryptography.__file__)).parents[1])
+    # Compiled code imports cffi's half, where no import statement tells.
+    image = build(output, script, modules=["_cffi_backend"], path=[wheels], environment={"PYTHONUNBUFFERED": "1"})
+    return image.path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

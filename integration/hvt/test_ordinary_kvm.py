@@ -49,10 +49,10 @@ def test_it_runs(results: Results, case: str, record_property: Property) -> None
     assert found.get("status") == 0, found
 
 
-def test_asyncio_tls_and_hashes(results: Results, record_property: Property) -> None:
+def test_asyncio_and_cryptography(results: Results, record_property: Property) -> None:
     """The sums are right, so vector registers survive what interrupts them."""
     words = result(results, "application", record_property)["output"].split()
-    assert words[:2] == ["499500", "ba7816bf"]
+    assert words == ["499500", "ba7816bf", "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf"]
 
 
 def test_clones_go_on_and_differ(results: Results, record_property: Property) -> None:
