@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
@@ -48,6 +49,8 @@ def debian_package(program: str) -> str:
     for table in (DEBIAN, NOT_YET):
         if program in table:
             return table[program][0]
+    if program in LIBRARIES:
+        return program
     raise LookupError(f"{program} is not in tasks/machine.py; add it there, with the Debian package that holds it")
 
 
@@ -101,11 +104,19 @@ def _device(path: str, use: str, absent: str) -> Finding:
     return Finding(path, True, use, needed=False)
 
 
+def _kernel() -> Finding:
+    """Whether a stock kernel of Debian's is there to be booted under emulation."""
+    package, found = "linux-image-cloud-amd64", sorted(Path("/boot").glob("vmlinuz-*-amd64"))
+    mend = "" if found else f"apt-get install {package}"
+    return Finding(package, bool(found), str(found[-1]) if found else LIBRARIES[package], mend)
+
+
 def examine() -> list[Finding]:
     """Look at everything the project can use on this machine."""
     return [
         *_pythons(),
         *_programs(),
+        _kernel(),
         _device(
             "/dev/kvm",
             "the hvt target: guests of mirage-hvt",
