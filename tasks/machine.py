@@ -9,8 +9,10 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
@@ -24,19 +26,20 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
+    "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "tar": ("tar", "the peer of mirage-tar"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
 """Program, the Debian package that holds it, what uses it."""
 
 LIBRARIES = {
+    "linux-image-cloud-amd64": "the stock kernel that is booted in that machine",
     "linux-libc-dev": "the kernel's header that the table of system calls is checked against",
 }
 """Debian packages without a program that tests use, and what for."""
 
 NOT_YET: dict[str, tuple[str, str]] = {
     "opam": ("opam", "the index for opam, which is not built yet"),
-    "qemu-system-x86_64": ("qemu-system-x86", "virtual machines on emulated processors, which no test runs yet"),
 }
 """Programs that nothing in the tree uses today."""
 
@@ -46,6 +49,8 @@ def debian_package(program: str) -> str:
     for table in (DEBIAN, NOT_YET):
         if program in table:
             return table[program][0]
+    if program in LIBRARIES:
+        return program
     raise LookupError(f"{program} is not in tasks/machine.py; add it there, with the Debian package that holds it")
 
 
@@ -99,11 +104,19 @@ def _device(path: str, use: str, absent: str) -> Finding:
     return Finding(path, True, use, needed=False)
 
 
+def _kernel() -> Finding:
+    """Whether a stock kernel of Debian's is there to be booted under emulation."""
+    package, found = "linux-image-cloud-amd64", sorted(Path("/boot").glob("vmlinuz-*-amd64"))
+    mend = "" if found else f"apt-get install {package}"
+    return Finding(package, bool(found), str(found[-1]) if found else LIBRARIES[package], mend)
+
+
 def examine() -> list[Finding]:
     """Look at everything the project can use on this machine."""
     return [
         *_pythons(),
         *_programs(),
+        _kernel(),
         _device(
             "/dev/kvm",
             "the hvt target: guests of mirage-hvt",
