@@ -8,11 +8,13 @@ from mirage.hvt.errors import HvtError
 from mirage.hvt.tender import Tender
 
 _USAGE = """\
-usage: mirage-hvt run [--memory MIB] [--snapshot FILE] [--log-unknown] [--times] IMAGE [ARGUMENT ...]
+usage: mirage-hvt run [--memory MIB] [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times]
+                      IMAGE [ARGUMENT ...]
        mirage-hvt resume [--times] SNAPSHOT
 
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
+  --dump-core FILE where a guest that faults is written, for gdb
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
 """
@@ -29,7 +31,7 @@ def _parse(words: list[str]) -> tuple[dict[str, str], str, list[str]]:
         name, equals, value = words.pop(0).partition("=")
         if name in {"--log-unknown", "--times", "--help"}:
             options[name] = "yes"
-        elif name in {"--memory", "--snapshot"}:
+        elif name in {"--memory", "--snapshot", "--dump-core"}:
             if not equals and not words:
                 raise _Usage(f"{name} wants a value\n{_USAGE}")
             options[name] = value if equals else words.pop(0)
@@ -58,6 +60,7 @@ def run(words: list[str]) -> int:
         stdin=_stdin(),
         snapshot=options.get("--snapshot"),
         log_unknown="--log-unknown" in options,
+        core=options.get("--dump-core"),
     )
     return _serve(tender, options)
 

@@ -69,7 +69,9 @@ class Tender:
 
     `console` is called with what the guest prints; the default writes to standard output. `stdin` is a file descriptor
     that the guest's standard input reads from, None for an empty one. `snapshot` is the file to which the guest may
-    save itself. Raises `HostError` and `ImageError`.
+    save itself. `core` is the file to which a guest that faults is written, for a debugger.
+
+    Raises `HostError` and `ImageError`.
     """
 
     def __init__(
@@ -82,8 +84,9 @@ class Tender:
         stdin: int | None = None,
         snapshot: str | os.PathLike[str] | None = None,
         log_unknown: bool = False,
+        core: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._prepare(console, stdin, snapshot)
+        self._prepare(console, stdin, snapshot, core)
         with open(image, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.header = header = Header.unpack(file.read(PAGE))
@@ -115,13 +118,18 @@ class Tender:
         self._load([*argv, *arguments], environment, directories, log_unknown)
 
     def _prepare(
-        self, console: Callable[[bytes], object] | None, stdin: int | None, snapshot: str | os.PathLike[str] | None
+        self,
+        console: Callable[[bytes], object] | None,
+        stdin: int | None,
+        snapshot: str | os.PathLike[str] | None,
+        core: str | os.PathLike[str] | None,
     ) -> None:
         self._console = console or self._print
         self._stdin = stdin
         self._snapshot = snapshot
         self._unknown: list[int] = []
         self._awaits_input = False
+        self._core = core
         self._period = 0
         self._tick_due = False
         self._signals = 0
@@ -144,7 +152,7 @@ class Tender:
         """
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
-        tender._prepare(console, stdin, None)
+        tender._prepare(console, stdin, None, None)
         tender.header, tender.memory = saved.header, saved.ram
         tender._image, tender._ram, tender._tables = saved.map(snapshot)
         tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, None)
@@ -403,11 +411,23 @@ class Tender:
             self._arm()
             self.machine.let_through(sum(1 << (s - 1) for s in self._mask))
             return self._loop()
+        except GuestFault as fault:
+            self._dump(fault)
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.sigtimedwait({signal.SIGALRM}, 0)
             signal.signal(signal.SIGALRM, alarm)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _dump(self, fault: GuestFault) -> None:
+        if self._core is None:
+            return
+        from mirage.hvt._core import write_core
+
+        registers = fault.registers or self.machine.registers()
+        with open(self._core, "wb") as file:
+            write_core(file.fileno(), self._guest, registers, self.machine.fs_base(), fault.signal)
 
     def _loop(self) -> int:
         machine, image = self.machine, self._image
