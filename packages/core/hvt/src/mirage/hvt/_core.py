@@ -97,7 +97,7 @@ def _notes(memory: GuestMemory, registers: dict[str, int], thread: int, signal: 
         if runs:
             number = other
         else:
-            others += _status(other, 0, saved)
+            others += _status(other, signal, saved)  # Linux names the same signal in all of them
     return _status(number, signal, registers | {"fs_base": thread}) + _auxiliary(memory) + _files(memory) + others
 
 
