@@ -6,7 +6,9 @@ no octet outside the guest may be read or written.
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mirage.hvt import GuestFault, Tender, build
+from mirage.hvt import Disk, FrameSocket, GuestFault, Tender, build
 from mirage.hvt._format import Header
 from mirage.libos import layout
 
@@ -177,3 +179,170 @@ def test_waiting_comes_to_an_end(image: Path) -> None:
     """A wait returns after the time it names, however odd the other arguments."""
     code = b"".join(call(LAYOUT["CALL_WAIT"], n, (1 << 64) - 1, 1 << 63) for n in (0, 1, 1000, 1_000_000))
     assert run(image, code + EXIT)[0] == 42
+
+
+# ---- Devices -------------------------------------------------------------------------------------------------------
+
+RESULT = ARGUMENTS + 40
+RINGS = LAYOUT["RAM_BASE"] + (1 << 20)
+IN, OUT = RINGS + 4096, RINGS + 4096 + LAYOUT["NET_RING"]
+COME, TAKEN, PUT, GONE = (RINGS + 8 * i for i in range(4))
+REQUEST = LAYOUT["RAM_BASE"] + 4096
+SAY = call(LAYOUT["CALL_WRITE"], RESULT, 8)
+"""Prints the result of the call before."""
+LOOK = call(LAYOUT["CALL_LOOK"])
+START = call(LAYOUT["CALL_NET_START"], 1, RINGS)
+FRAME = bytes(range(60))
+
+
+@pytest.fixture(scope="module")
+def with_devices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An honest image with a disk, number 0, and a network, number 1."""
+    folder = tmp_path_factory.mktemp("devices")
+    (folder / "main.py").write_text("")
+    (folder / "disk").write_bytes(bytes([7]) * 8192)
+    return build(folder / "image.hvt", folder / "main.py", devices={"blk0": "block", "net0": "net"}).path
+
+
+def with_network(image: Path, code: bytes, *, read_only: bool = False) -> tuple[list[int], list[bytes]]:
+    """Run machine code with a disk and a network: the results that it printed, and the frames that it sent."""
+    ours, guests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    said: list[bytes] = []
+    with ours, guests:
+        ours.send(bytes(12) + FRAME)
+        given = {
+            "net0": FrameSocket(guests.fileno(), mac=b"\2\0\0\0\0\1"),
+            "blk0": Disk(image.with_name("disk"), read_only=read_only),
+        }
+        with Tender(spoil(image, code + EXIT), memory=8 << 20, console=said.append, devices=given) as tender:
+            assert tender.run() == 42
+        ours.setblocking(False)
+        sent = []
+        while True:
+            try:
+                sent.append(ours.recv(70000))
+            except BlockingIOError:
+                break
+            if not sent[-1]:
+                break
+    return [result for (result,) in struct.iter_unpack("<q", b"".join(said))], [frame for frame in sent if frame]
+
+
+def block(index: int, operation: int, offset: int, address: int, length: int) -> bytes:
+    """A request to a disk, and its result printed."""
+    words = (index, operation, offset, address, length)
+    stores = b"".join(store(REQUEST + 8 * i, word) for i, word in enumerate(words))
+    return stores + call(LAYOUT["CALL_BLOCK"], REQUEST) + SAY
+
+
+def frame(at: int, words: list[int]) -> bytes:
+    """Words into a ring."""
+    return b"".join(store(at + 8 * i, word) for i, word in enumerate(words))
+
+
+def test_an_honest_use_of_devices_works(with_devices: Path) -> None:
+    """The tests' own rings and requests are right, so what follows fails for the reason it says."""
+    code = START + SAY + frame(OUT, [72, *[0x0101010101010101] * 9]) + store(PUT, 80) + LOOK
+    code += call(LAYOUT["CALL_WRITE"], IN + 8 + 12, 8)
+    code += block(0, LAYOUT["BLOCK_READ"], 512, LAYOUT["RAM_BASE"] + 8192, 1024)
+    code += call(LAYOUT["CALL_WRITE"], LAYOUT["RAM_BASE"] + 8192 + 1016, 8)
+    results, sent = with_network(with_devices, code)
+    assert results == [0, int.from_bytes(FRAME[:8], "little"), 1024, 0x0707070707070707]
+    assert sent == [b"\1" * 72]
+
+
+def test_wild_rings_are_refused(with_devices: Path) -> None:
+    """Outside the guest, not at a page, where page tables are, of a device that is none or no network."""
+    header = Header.unpack(with_devices.read_bytes()[:4096])
+    wild = [a for a in WILD if a and not LAYOUT["RAM_BASE"] <= a < RAM_END]
+    wild += [RINGS + 8, RAM_END - LAYOUT["NET_RINGS"] + 4096, header.pml4, header.page_tables]
+    code = b"".join(call(LAYOUT["CALL_NET_START"], 1, address) + SAY for address in wild)
+    indexes = [0, 2, 15, 16, 1 << 32, (1 << 64) - 1]
+    code += b"".join(call(LAYOUT["CALL_NET_START"], index, RINGS) + SAY for index in indexes)
+    code += b"".join(call(LAYOUT["CALL_NET_OFFLOAD"], index, 0) + SAY for index in indexes)
+    code += b"".join(call(LAYOUT["CALL_NET_OFFLOAD"], 1, flags) + SAY for flags in (16, 1 << 40, (1 << 64) - 1))
+    results, sent = with_network(with_devices, code)
+    assert results == [-14] * len(wild) + [-22] * (2 * len(indexes) + 3)
+    assert not sent
+
+
+@pytest.mark.parametrize("counts", [(8, 0, 4, 0), (8, 16, 0, 0), (0, 0, 1 << 20, 0), (1 << 62, 1 << 62, 0, 0)])
+def test_rings_whose_counts_make_no_sense_are_refused(with_devices: Path, counts: tuple[int, ...]) -> None:
+    """Odd ones, more taken than came, more than a ring holds, more than there ever can be."""
+    code = b"".join(store(COME + 8 * i, count) for i, count in enumerate(counts))
+    assert with_network(with_devices, code + START + SAY) == ([-22], [])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        store(PUT, 7),
+        store(PUT, (1 << 64) - 8),
+        store(PUT, LAYOUT["NET_RING"] + 8),
+        store(TAKEN, 88),
+        store(TAKEN, (1 << 64) - 8),
+        *(frame(OUT, [length]) + store(PUT, 80) for length in (0, 25, LAYOUT["NET_LONGEST"] + 1, 1 << 63)),
+        frame(OUT, [LAYOUT["NET_SKIP"]]) + store(PUT, 8),
+        frame(OUT, [200]) + store(PUT, 80),
+        store(PUT, 80),
+    ],
+    ids=range(12),
+)
+def test_broken_rings_end_the_guest(with_devices: Path, code: bytes) -> None:
+    """Counts that lie about the other's part, lengths that are none, records that reach past what was put."""
+    first = LOOK + store(TAKEN, 80)  # the frame that waits outside
+    with pytest.raises(GuestFault, match="broke the rings of net0"):
+        with_network(with_devices, START + first + code + LOOK)
+
+
+def test_what_the_tender_counts_is_its_own(with_devices: Path) -> None:
+    """A guest that changes the tender's words gains nothing: they are written, and not read."""
+    code = START + LOOK + store(COME, 1 << 40) + store(GONE, 1 << 40) + store(TAKEN, 80)
+    code += frame(OUT, [72, *[5] * 9]) + store(PUT, 80) + LOOK
+    code += call(LAYOUT["CALL_WRITE"], COME, 8) + call(LAYOUT["CALL_WRITE"], GONE, 8)
+    results, sent = with_network(with_devices, code)
+    assert results == [80, 80]
+    assert len(sent) == 1
+
+
+def test_wild_requests_to_disks_are_refused(with_devices: Path) -> None:
+    """Beside the guest, past the disk's end, not whole sectors, no operation, no disk; nothing is changed."""
+    ram, most = LAYOUT["RAM_BASE"] + 8192, (1 << 64) - 1
+    reading, writing, flush = (LAYOUT[f"BLOCK_{name}"] for name in ("READ", "WRITE", "FLUSH"))
+    before = with_devices.with_name("disk").read_bytes()
+    wild = [a for a in WILD if not LAYOUT["RAM_BASE"] <= a < RAM_END and a != LAYOUT["IMAGE_BASE"]]
+    cases = [(block(0, operation, 0, address, 512), -14) for address in wild for operation in (reading, writing)]
+    cases += [(block(0, reading, 0, RAM_END - 511, 512), -14), (block(0, reading, 0, LAYOUT["IMAGE_BASE"], 512), -14)]
+    for offset, length in ((8192, 512), (7680, 1024), (most, 512), (0, most), (1 << 63, 512), (100, 512), (0, 100)):
+        cases += [(block(0, operation, offset, ram, length), -22) for operation in (reading, writing)]
+    cases += [(block(index, reading, 0, ram, 512), -22) for index in (1, 2, 16, most)]
+    cases += [
+        (block(0, 3, 0, ram, 512), -22),
+        (block(0, most, 0, ram, 512), -22),
+        (block(0, flush, most, most, most), 0),
+    ]
+    cases += [(call(LAYOUT["CALL_BLOCK"], address) + SAY, -14) for address in wild]
+    assert with_network(with_devices, b"".join(code for code, _ in cases)) == ([result for _, result in cases], [])
+    assert with_devices.with_name("disk").read_bytes() == before
+    assert with_network(with_devices, block(0, writing, 0, ram, 512), read_only=True) == ([-30], [])
+
+
+DEVICE_CALLS = [
+    value for name, value in sorted(LAYOUT.items()) if name.startswith(("CALL_LOOK", "CALL_NET", "CALL_BL"))
+]
+WORDS = st.one_of(ANY, st.sampled_from([0, 8, 72, 80, LAYOUT["NET_RING"], LAYOUT["NET_SKIP"], RINGS, REQUEST]))
+STEP = st.one_of(
+    st.tuples(st.sampled_from(DEVICE_CALLS), st.sampled_from([0, 1, 2, REQUEST]), WORDS).map(
+        lambda words: call(*words)
+    ),
+    st.tuples(st.sampled_from([COME, TAKEN, PUT, GONE, OUT, OUT + 80, IN]), WORDS).map(lambda words: store(*words)),
+    st.tuples(*[WORDS] * 5).map(lambda words: frame(REQUEST, list(words))),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEP, max_size=40))
+def test_any_use_of_devices_ends_in_a_status_or_a_fault(with_devices: Path, steps: list[bytes]) -> None:
+    """Random words in rings and requests, and random calls, raise nothing but `GuestFault`."""
+    with contextlib.suppress(GuestFault):
+        with_network(with_devices, START + b"".join(steps))

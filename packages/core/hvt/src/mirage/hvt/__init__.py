@@ -10,10 +10,23 @@ from mirage.hvt.errors import BuildError, GuestFault, HostError, HvtError, Image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mirage.hvt.devices import Disk, FrameSocket, Tap
     from mirage.hvt.image import Image, build
     from mirage.hvt.tender import Tender
 
-__all__ = ["BuildError", "GuestFault", "HostError", "HvtError", "Image", "ImageError", "Tender", "build"]
+__all__ = [
+    "BuildError",
+    "Disk",
+    "FrameSocket",
+    "GuestFault",
+    "HostError",
+    "HvtError",
+    "Image",
+    "ImageError",
+    "Tap",
+    "Tender",
+    "build",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -22,6 +35,10 @@ def __getattr__(name: str) -> object:
         from mirage.hvt import image
 
         return getattr(image, name)
+    if name in {"Disk", "FrameSocket", "Tap"}:
+        from mirage.hvt import devices
+
+        return getattr(devices, name)
     if name == "Tender":
         from mirage.hvt.tender import Tender
 

@@ -19,6 +19,8 @@ def build_command(words: list[str]) -> int:
     parser.add_argument("--module", action="append", default=[], metavar="NAME", help="take this module too")
     parser.add_argument("--path", action="append", default=[], metavar="FOLDER", help="look for modules here too")
     parser.add_argument("--data", action="append", default=[], metavar="GUEST=HOST", help="put a file or folder in")
+    parser.add_argument("--net", action="append", default=[], metavar="NAME", help="it needs the network /dev/NAME")
+    parser.add_argument("--block", action="append", default=[], metavar="NAME", help="it needs the disk /dev/NAME")
     parser.add_argument("--memory", type=int, default=DEFAULT_MEMORY >> 20, metavar="MIB", help="of the guest")
     chosen = parser.parse_args(words)
     data = {}
@@ -27,8 +29,17 @@ def build_command(words: list[str]) -> int:
         if not equals:
             raise BuildError(f"--data wants GUEST=HOST, and {pair!r} has no =")
         data[where] = source
+    devices = dict.fromkeys(chosen.net, "net") | dict.fromkeys(chosen.block, "block")
+    if len(devices) < len(chosen.net) + len(chosen.block):
+        raise BuildError("two devices have one name")
     image = build(
-        chosen.output, chosen.script, modules=chosen.module, path=chosen.path, data=data, memory=chosen.memory << 20
+        chosen.output,
+        chosen.script,
+        modules=chosen.module,
+        path=chosen.path,
+        data=data,
+        devices=devices,
+        memory=chosen.memory << 20,
     )
     print(f"{image.path}: {image.size / 1e6:.1f} MB, {image.files} files, {image.modules} modules")
     print(f"sha256 {image.sha256}")

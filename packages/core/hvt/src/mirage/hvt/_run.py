@@ -7,16 +7,25 @@ import sys
 from mirage.hvt.errors import HvtError
 from mirage.hvt.tender import Tender
 
-_USAGE = """\
-usage: mirage-hvt run [--memory MIB] [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times]
-                      IMAGE [ARGUMENT ...]
-       mirage-hvt resume [--times] SNAPSHOT
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mirage.hvt._devices import Device
 
+_USAGE = """\
+usage: mirage-hvt run [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
+                      [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
+       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--times] [--unconfined]
+                         SNAPSHOT
+
+  --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
+  --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
+  --arg KEY=VALUE           the application finds --KEY=VALUE among its arguments, before each ARGUMENT
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
   --dump-core FILE where a guest that faults is written, for gdb
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
+  --unconfined     keep this process's rights and system calls (to debug the tender itself)
 """
 
 
@@ -24,17 +33,58 @@ class _Usage(HvtError):
     """The command line makes no sense."""
 
 
-def _parse(words: list[str]) -> tuple[dict[str, str], str, list[str]]:
-    options: dict[str, str] = {}
+_REPEATED = ("--net", "--block", "--arg")
+
+
+class _Options(dict[str, str]):
+    """The options that are given once, and lists of those that may be repeated."""
+
+    def __init__(self) -> None:
+        self.repeated: dict[str, list[tuple[str, str]]] = {name: [] for name in _REPEATED}
+
+    def repeat(self, name: str, text: str) -> None:
+        """Note a pair."""
+        key, equals, value = text.partition("=")
+        if not key or not equals or (name != "--arg" and key in dict(self.repeated[name])):
+            raise _Usage(f"{name} wants {'KEY' if name == '--arg' else 'NAME'}=VALUE, each once, and not {text!r}")
+        self.repeated[name].append((key, value))
+
+    def devices(self) -> dict[str, Device]:
+        """What --net and --block say."""
+        networks, disks = self.repeated["--net"], self.repeated["--block"]
+        if not networks and not disks:
+            return {}
+        from mirage.hvt.devices import Disk, Tap
+
+        found: dict[str, Device] = {}
+        for name, value in networks:
+            kind, _, interface = value.partition(":")
+            if kind != "tap" or not interface:
+                raise _Usage(f"--net wants {name}=tap:INTERFACE, and not {name}={value}")
+            found[name] = Tap(interface)
+        for name, value in disks:
+            if name in found:
+                raise _Usage(f"two devices have the name {name}")
+            path = value.removesuffix(":ro")
+            found[name] = Disk(path, read_only=path != value)
+        return found
+
+
+def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
+    options = _Options()
     words = list(words)
     while words and words[0].startswith("--"):
         name, equals, value = words.pop(0).partition("=")
-        if name in {"--log-unknown", "--times", "--help"}:
+        if name in {"--log-unknown", "--times", "--unconfined", "--help"}:
             options[name] = "yes"
-        elif name in {"--memory", "--snapshot", "--dump-core"}:
+        elif name in {"--memory", "--snapshot", "--dump-core", *_REPEATED}:
             if not equals and not words:
                 raise _Usage(f"{name} wants a value\n{_USAGE}")
-            options[name] = value if equals else words.pop(0)
+            text = value if equals else words.pop(0)
+            if name in _REPEATED:
+                options.repeat(name, text)
+            else:
+                options[name] = text
         else:
             raise _Usage(f"there is no option {name}\n{_USAGE}")
     if "--help" in options:
@@ -44,8 +94,8 @@ def _parse(words: list[str]) -> tuple[dict[str, str], str, list[str]]:
     return options, words[0], words[1:]
 
 
-def run(words: list[str]) -> int:
-    """Boot an image; returns the guest's exit status."""
+def run(words: list[str], confine: bool) -> int:
+    """Boot an image; returns the guest's exit status. `confine`: see `Tender.confine`."""
     options, image, arguments = _parse(words)
     if "--help" in options:
         print(_USAGE, end="")
@@ -53,35 +103,39 @@ def run(words: list[str]) -> int:
     memory = options.get("--memory")
     if memory is not None and not memory.isdecimal():
         raise _Usage(f"--memory wants a number of MiB, and {memory!r} is none")
+    devices = options.devices()
     tender = Tender(
         image,
-        arguments,
+        [*(f"--{key}={value}" for key, value in options.repeated["--arg"]), *arguments],
         memory=None if memory is None else int(memory) << 20,
         stdin=_stdin(),
         snapshot=options.get("--snapshot"),
+        devices=devices,
         log_unknown="--log-unknown" in options,
         core=options.get("--dump-core"),
     )
-    return _serve(tender, options)
+    return _serve(tender, options, confine)
 
 
-def resume(words: list[str]) -> int:
-    """Let a saved guest go on; returns its exit status."""
+def resume(words: list[str], confine: bool) -> int:
+    """Let a saved guest go on; returns its exit status. `confine`: see `Tender.confine`."""
     options, snapshot, arguments = _parse(words)
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.keys() - {"--times"}:
+    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined"}:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
-    return _serve(Tender.resume(snapshot, stdin=_stdin()), options)
+    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices()), options, confine)
 
 
 def _stdin() -> int | None:
     return sys.stdin.fileno() if sys.stdin is not None else None
 
 
-def _serve(tender: Tender, options: dict[str, str]) -> int:
+def _serve(tender: Tender, options: dict[str, str], confine: bool) -> int:
     with tender:
+        if confine and "--unconfined" not in options:
+            tender.confine()
         status = tender.run()
         if "--times" in options:
             print(f"exits to the tender: {tender.exits}", file=sys.stderr)

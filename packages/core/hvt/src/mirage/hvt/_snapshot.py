@@ -43,29 +43,35 @@ class Snapshot:
         self.state = state
         self.features = features
 
-    def write(self, file: str | os.PathLike[str], mappings: Iterable[mmap.mmap]) -> None:
-        """Write the file, whole or not at all."""
-        words = _WORDS.pack(MAGIC, self.image, self.ram, self.tables, self.period, self.monotonic, self.features)
-        front = words + self.header.pack() + self.state
+    def write(self, file: int | str | os.PathLike[str], mappings: Iterable[mmap.mmap]) -> None:
+        """Write the file, whole or not at all; or to an empty one that is open, its first words last."""
+        if isinstance(file, int):
+            self._write(file, mappings)
+            return
         scratch = f"{os.fspath(file)}.{os.getpid()}.part"
-        zeros = bytes(_CHUNK)
         try:
             with open(scratch, "wb") as out:
-                out.write(front)
-                at = _FRONT
-                for mapping in mappings:
-                    with memoryview(mapping) as view:
-                        for offset in range(0, len(view), _CHUNK):
-                            chunk = view[offset : offset + _CHUNK]
-                            if chunk != zeros[: len(chunk)]:
-                                os.pwrite(out.fileno(), chunk, at + offset)
-                        at += len(view)
-                out.truncate(at)
+                self._write(out.fileno(), mappings)
             os.replace(scratch, file)
         except BaseException:
             if os.path.exists(scratch):
                 os.unlink(scratch)
             raise
+
+    def _write(self, out: int, mappings: Iterable[mmap.mmap]) -> None:
+        os.ftruncate(out, 0)
+        zeros = bytes(_CHUNK)
+        at = _FRONT
+        for mapping in mappings:
+            with memoryview(mapping) as view:
+                for offset in range(0, len(view), _CHUNK):
+                    chunk = view[offset : offset + _CHUNK]
+                    if chunk != zeros[: len(chunk)]:
+                        os.pwrite(out, chunk, at + offset)
+                at += len(view)
+        os.ftruncate(out, at)
+        words = _WORDS.pack(MAGIC, self.image, self.ram, self.tables, self.period, self.monotonic, self.features)
+        os.pwrite(out, words + self.header.pack() + self.state, 0)
 
     @classmethod
     def read(cls, file: str | os.PathLike[str]) -> Snapshot:

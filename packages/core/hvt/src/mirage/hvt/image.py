@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirage.hvt import _table
 from mirage.hvt._collect import APPLICATION, LIBRARIES, PROGRAM, SITE, Collection
 from mirage.hvt._elf import Elf
 from mirage.hvt._format import Header, pack_arguments
@@ -64,11 +65,11 @@ class Image:
     sha256: str
 
 
-def _add_libos(memory: Memory, elf: Elf) -> None:
-    """The header's page, the shared page, and the library OS at its place."""
+def _add_libos(memory: Memory, elf: Elf, devices: bytes) -> None:
+    """The header's page, the shared page with the table of devices, and the library OS at its place."""
     memory.add(b"", 0, PAGE)  # the header: for ring 0 alone, see `_tables`
     memory.privileged.add(0)
-    memory.add(b"", READ_WRITE, PAGE)
+    memory.add(bytes(L["SHARED_DEVICES"]) + devices, READ_WRITE, PAGE)
     for segment in elf.loaded:
         if segment.address != memory.end:
             raise BuildError(f"{elf.name} does not lie where layout.h says")
@@ -99,13 +100,15 @@ def build(
     data: Mapping[str, str | os.PathLike[str]] | None = None,
     arguments: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
+    devices: Mapping[str, str] | None = None,
     memory: int = DEFAULT_MEMORY,
 ) -> Image:
     """Build an image that runs a script with the interpreter that runs this.
 
     `modules` are taken beside those that the script's imports lead to; both are looked for on `path`, then in the
     standard library. `data` maps paths in the guest to files or folders of the host. `memory` is how many octets of
-    memory the guest gets unless the tender is told otherwise: a multiple of 2 MiB.
+    memory the guest gets unless the tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the
+    devices that the application needs, as in net0 for /dev/net0, to their kinds, "net" or "block".
     Raises `BuildError`, and what `mirage.libos.library` raises.
     """
     if sys.platform != "linux" or struct.calcsize("P") != 8:
@@ -116,6 +119,7 @@ def build(
     if not script.is_file():
         raise BuildError(f"there is no script {script}")
 
+    table = _table.needed(devices or {})
     collection = Collection()
     program = collection.add_interpreter()
     collection.add_modules(modules, [script], path)
@@ -138,6 +142,7 @@ def build(
         "format": 1,
         "python": sys.version.split()[0],
         "memory": memory,
+        "devices": dict(sorted((devices or {}).items())),
         "modules": sorted(collection.modules),
         "files": {
             node.path: {"size": len(node.data), "sha256": hashlib.sha256(node.data).hexdigest()}
@@ -145,19 +150,20 @@ def build(
             if node.data is not None
         },
     }
-    parts, size = _assemble(nodes, collection, program, strings, json.dumps(manifest, indent=1).encode(), memory)
+    text = json.dumps(manifest, indent=1).encode()
+    parts, size = _assemble(nodes, collection, program, strings, text, table, memory)
     digest = _write(Path(output), parts, size)
     return Image(Path(output), size, len(nodes), len(collection.modules), digest)
 
 
 def _assemble(
-    nodes: list[Node], collection: Collection, program: Elf, strings: bytes, manifest: bytes, ram: int
+    nodes: list[Node], collection: Collection, program: Elf, strings: bytes, manifest: bytes, devices: bytes, ram: int
 ) -> tuple[list[tuple[int, bytes]], int]:
     """The parts of the file, each with its place, and its size."""
     libos = Elf("the library OS", library().read_bytes())
     symbols = libos.symbols
     memory = Memory()
-    _add_libos(memory, libos)
+    _add_libos(memory, libos, devices)
 
     task = memory.end
     stack = task + 4 * PAGE

@@ -32,7 +32,10 @@ from mirage.libos import layout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mirage.hvt._devices import Device, Devices
+    from mirage.hvt._sleep import Sleeper
 else:
     import _signal as signal  # `signal` itself makes enumerations of its numbers first, which takes milliseconds
 
@@ -69,9 +72,8 @@ class Tender:
 
     `console` is called with what the guest prints; the default writes to standard output. `stdin` is a file descriptor
     that the guest's standard input reads from, None for an empty one. `snapshot` is the file to which the guest may
-    save itself. `core` is the file to which a guest that faults is written, for a debugger.
-
-    Raises `HostError` and `ImageError`.
+    save itself. `devices` are the networks and disks that the image needs, by name (`mirage.hvt.devices`). `core` is
+    the file to which a guest that faults is written, for a debugger. Raises `HostError` and `ImageError`.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Tender:
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
         snapshot: str | os.PathLike[str] | None = None,
+        devices: Mapping[str, Device] | None = None,
         log_unknown: bool = False,
         core: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -116,6 +119,7 @@ class Tender:
             self._guest.close()
             raise
         self._load([*argv, *arguments], environment, directories, log_unknown)
+        self._attach(devices or {}, resumed=False)
 
     def _prepare(
         self,
@@ -126,14 +130,16 @@ class Tender:
     ) -> None:
         self._console = console or self._print
         self._stdin = stdin
-        self._snapshot = snapshot
+        self._snapshot: int | str | os.PathLike[str] | None = snapshot
         self._unknown: list[int] = []
         self._awaits_input = False
-        self._core = core
+        self._core: int | str | os.PathLike[str] | None = core
         self._period = 0
         self._tick_due = False
         self._signals = 0
         self._ignored = 0
+        self._devices: Devices | None = None
+        self._sleeper: Sleeper | None = None
         self.exits = 0
         """How often the guest left for the tender."""
 
@@ -144,11 +150,13 @@ class Tender:
         *,
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
+        devices: Mapping[str, Device] | None = None,
     ) -> Tender:
         """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
 
-        Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. Raises
-        `HostError` where the processor has other features, and `ImageError`.
+        Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. It must be given
+        devices that are like those it had. Raises `HostError` where they are not, or the processor has other features,
+        and `ImageError`.
         """
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
@@ -174,10 +182,27 @@ class Tender:
             words[5:9] = machine.tsc_khz(), machine.tsc(), saved.monotonic, time.time_ns()
             words[10:] = words[10] + 1, os.urandom(64)
             _BOOT.pack_into(tender._image, at, *words)
+            tender._attach(devices or {}, resumed=True)
         except BaseException:
             tender.close()
             raise
         return tender
+
+    def _attach(self, given: Mapping[str, Device], *, resumed: bool) -> None:
+        """Open the devices that the image or the snapshot needs, and what a sleep with files to watch needs."""
+        (first,) = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_DEVICES"] + L["DEVICE_NAME"])
+        try:
+            if given or first:
+                from mirage.hvt._devices import Devices
+
+                self._devices = Devices(given, self._guest, resumed)
+            if self._devices is not None or self._stdin is not None:
+                from mirage.hvt._sleep import Sleeper
+
+                self._sleeper = Sleeper(self._mask)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Tender:
         return self
@@ -188,6 +213,10 @@ class Tender:
     def close(self) -> None:
         """Give everything back; may be called again."""
         self.machine.close()
+        if self._devices is not None:
+            self._devices.close()
+        if self._sleeper is not None:
+            self._sleeper.close()
         self._guest.close()
 
     # ---- Before the guest runs -------------------------------------------------------------------------------------
@@ -286,33 +315,46 @@ class Tender:
         return length
 
     def _wait(self, nanoseconds: int, _: int, __: int) -> int:
-        """Sleep until the time has come, input has come, or a signal that the guest must hear of.
+        """Sleep until the time has come, input or a frame has come, or a signal that the guest must hear of.
 
-        Not at all where it has not yet taken a signal, which may have come as its library OS went to sleep.
+        Not at all where it has not yet taken a signal, which may have come as its library OS went to sleep, or where
+        a frame has come since it last looked. Ticks are for a guest that runs: the first one that comes meanwhile is
+        the last.
         """
         left = _signed(nanoseconds)
         deadline = None if left < 0 else time.monotonic_ns() + left
-        while not self._signals and not self._handed_over():
+        self._tick_due = False
+        while not self._signals and not self._handed_over() and not self._frames_came():
             timeout = None if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
             self._sleep(timeout)
+            if self._tick_due:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             if deadline is not None and time.monotonic_ns() >= deadline:
                 break
             if self._awaits_input and self._input_ready(0):
                 break
+            if self._devices is not None:
+                self._devices.exchange()
+        if self._tick_due:
+            self._arm()
         self._hand_over_signals()
         return 0
 
+    def _frames_came(self) -> bool:
+        return self._devices is not None and self._devices.news()
+
     def _sleep(self, timeout: float | None) -> None:
-        """Wait for a signal or for input, with the signals that end a wait let through."""
-        if not self._awaits_input:
-            if timeout is None:
-                self._note(signal.sigwait(self._mask))
-            elif (info := signal.sigtimedwait(self._mask, timeout)) is not None:
-                self._note(info.si_signo)
-            return
-        self._take_signals()  # whether there are any is seen again in a hundredth of a second
-        if not self._signals:
-            self._input_ready(0.01 if timeout is None else min(timeout, 0.01))
+        """Wait for a signal, for input or for frames."""
+        readable, writable = self._devices.waits_for() if self._devices is not None else ([], [])
+        if self._awaits_input and self._stdin is not None:
+            readable.append(self._stdin)
+        if self._sleeper is not None and (readable or writable):
+            if self._sleeper.wait(readable, writable, timeout):
+                self._take_signals()
+        elif timeout is None:
+            self._note(signal.sigwait(self._mask))
+        elif (info := signal.sigtimedwait(self._mask, timeout)) is not None:
+            self._note(info.si_signo)
 
     def _input_ready(self, timeout: float) -> bool:
         return self._stdin is not None and bool(select.select([self._stdin], [], [], timeout)[0])
@@ -429,6 +471,22 @@ class Tender:
         with open(self._core, "wb") as file:
             write_core(file.fileno(), self._guest, registers, self.machine.fs_base(), fault.signal)
 
+    def confine(self) -> None:
+        """Give up for good, in the whole process, what `run` does not need.
+
+        That is: gaining privileges, being root, and every system call but a few (see `mirage.hvt._sandbox`). Files of
+        a core and of a snapshot are created now; without a core the file stays empty. Raises `HostError`.
+        """
+        from mirage.hvt import _core, _fault, _sandbox, _symbols  # noqa: F401 - no file can be opened later, modules included
+
+        if self._core is not None and not isinstance(self._core, int):
+            self._core = os.open(self._core, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        if self._snapshot is not None and not isinstance(self._snapshot, int):
+            if os.path.exists(self._snapshot):
+                os.unlink(self._snapshot)  # guests may run on it: it must not change
+            self._snapshot = os.open(self._snapshot, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        _sandbox.enter()
+
     def _loop(self) -> int:
         machine, image = self.machine, self._image
         call_at, result_at = SHARED + L["SHARED_CALL"], SHARED + L["SHARED_CALL"] + 40
@@ -441,9 +499,14 @@ class Tender:
             L["CALL_ENTROPY"]: self._entropy,
             L["CALL_SNAPSHOT"]: self._save,
         }
+        devices = self._devices
+        if devices is not None:
+            calls |= devices.calls()
         while True:
             reason = machine.enter()
             self.exits += 1
+            if devices is not None:
+                devices.exchange()
             if reason is None:
                 self._take_signals()
                 self._interrupt()

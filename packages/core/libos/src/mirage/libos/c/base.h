@@ -62,6 +62,8 @@ _Static_assert(offsetof(struct shared, call) == SHARED_CALL, "layout.h");
 _Static_assert(offsetof(struct shared, signals) == SHARED_SIGNALS, "layout.h");
 _Static_assert(offsetof(struct shared, boot) == SHARED_BOOT, "layout.h");
 
+_Static_assert(offsetof(struct shared, boot) + sizeof(struct boot) <= SHARED_DEVICES, "layout.h");
+
 /* The header of the image. Ring 3 cannot read it: the library OS gets a copy of what it needs in `struct image`. */
 struct header {
   u8 magic[16];

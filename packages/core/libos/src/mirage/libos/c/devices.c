@@ -1,5 +1,6 @@
 #include "devices.h"
 
+#include "hostdev.h"
 #include "memory.h"
 #include "poll.h"
 
@@ -156,6 +157,12 @@ static i64 device_list(struct file *file, u8 *to, u64 n) {
     if (!size) return filled ? (i64)filled : -EINVAL;
     filled += size;
   }
+  for (struct device *device; (device = host_device(file->position - DIRECTORY_DEVICE)); file->position++) {
+    u64 size = directory_record(to + filled, n - filled, file->position + 1, file->position + 1,
+                                device->kind == DEVICE_NET ? S_IFCHR : S_IFBLK, device->name, strlen(device->name));
+    if (!size) return filled ? (i64)filled : -EINVAL;
+    filled += size;
+  }
   return filled;
 }
 
@@ -177,7 +184,7 @@ i64 device_open(const char *path, u32 flags, struct file **file) {
     if (*file) (*file)->number = devices[i].number;
     return 0;
   }
-  return -ENOENT;
+  return host_device_open(path, flags, file);
 }
 
 void devices_start(void) {

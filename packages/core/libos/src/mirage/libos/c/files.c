@@ -451,6 +451,8 @@ static i64 vector(const u64 *a, i64 at, i64 (*one)(struct file *, u64, u64, i64)
   if (!file) return -EBADF;
   if (a[2] > 1024) return -EINVAL;
   if (!may_read(a[1], a[2] * 16)) return -EFAULT;
+  if (file->operations->message)
+    return at < 0 ? file->operations->message(file, (const struct part *)a[1], a[2], one == write_at) : -ESPIPE;
   const u64 *parts = (const u64 *)a[1];
   i64 total = 0;
   for (u64 i = 0; i < a[2]; i++) {
@@ -502,7 +504,12 @@ i64 sys_ftruncate(const u64 *a) {
 }
 
 i64 sys_flock(const u64 *a) { return file_of(a[0]) ? 0 : -EBADF; }
-i64 sys_fsync(const u64 *a) { return file_of(a[0]) ? 0 : -EBADF; }
+
+i64 sys_fsync(const u64 *a) {
+  struct file *file = file_of(a[0]);
+  if (!file) return -EBADF;
+  return file->operations->sync ? file->operations->sync(file) : 0;
+}
 
 /* ---- Changing names -------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 
 enum { PATH_ROOM = 1024, DESCRIPTORS = 256 };
 
-enum { S_IFMT = 0170000, S_IFIFO = 0010000, S_IFCHR = 0020000, S_IFDIR = 0040000, S_IFREG = 0100000,
+enum { S_IFMT = 0170000, S_IFIFO = 0010000, S_IFCHR = 0020000, S_IFDIR = 0040000, S_IFBLK = 0060000, S_IFREG = 0100000,
        S_IFSOCK = 0140000 };
 enum { O_ACCMODE = 3, O_CREAT = 0100, O_EXCL = 0200, O_TRUNC = 01000, O_APPEND = 02000, O_NONBLOCK = 04000,
        O_DIRECTORY = 0200000, O_CLOEXEC = 02000000, O_TMPFILE = 020200000 };
@@ -37,6 +37,9 @@ _Static_assert(sizeof(struct stat) == 144, "the kernel's struct stat");
 
 struct file;
 
+/* One part of a vector, as readv and writev take it. */
+struct part { u64 address, size; };
+
 /* What a kind of file does; a missing operation is refused. Reads and writes never wait: they return -EAGAIN. */
 struct operations {
   const char *name;
@@ -48,6 +51,9 @@ struct operations {
   i64 (*truncate)(struct file *file, u64 size);
   i64 (*list)(struct file *file, u8 *to, u64 n);
   i64 (*control)(struct file *file, u64 request, u64 argument);
+  /* Of files that keep messages apart: all parts are one message. Checks them, and waits unless the file is not to. */
+  i64 (*message)(struct file *file, const struct part *parts, u64 count, bool writing);
+  i64 (*sync)(struct file *file);
   void (*close)(struct file *file);
   bool seekable;
 };

@@ -34,6 +34,7 @@
 #define SHARED_CALL 0x50      /* a hypercall: five arguments, one result */
 #define SHARED_SIGNALS 0x80   /* signals from the host: bit n - 1 is signal n */
 #define SHARED_BOOT 0x100     /* struct boot */
+#define SHARED_DEVICES 0x400  /* struct device, DEVICES of them: see hostdev.h */
 
 /* Hypercalls: `out` to one of these ports, with the arguments in the shared page. */
 #define CALL_WRITE 0x500    /* console: address, length */
@@ -45,6 +46,36 @@
 #define CALL_UNKNOWN 0x506  /* an unsupported system call: its number */
 #define CALL_ENTROPY 0x507  /* address, length: the host's random octets */
 #define CALL_SNAPSHOT 0x508 /* save this guest; returns in it, and in every guest resumed from what was saved */
+
+/* Hypercalls for networks and disks; `device` is an index into the table of devices. */
+#define CALL_LOOK 0x520        /* nothing: the tender carries frames whenever the guest leaves */
+#define CALL_NET_START 0x521   /* device, address of struct rings (0: stop) -> 0, -EFAULT, -EINVAL */
+#define CALL_NET_OFFLOAD 0x522 /* device, flags of TUNSETOFFLOAD -> 0, or the host's error */
+#define CALL_BLOCK 0x523       /* address of struct block_request -> octets, or an error */
+
+/* The table of devices. */
+#define DEVICES 16
+#define DEVICE_SIZE 64
+#define DEVICE_NAME 16     /* room for a name and its NUL */
+#define DEVICE_NET 1       /* kinds; 0 ends the table */
+#define DEVICE_BLOCK 2
+#define DEVICE_READ_ONLY 1 /* a flag */
+
+/* Networks: two rings of octets in the guest's memory (struct rings of netdev.c). A record is a word with its length, then
+ * virtio-net header and frame, then up to 7 octets, so that the next word is aligned. None is split: where the end of
+ * a ring is too near, NET_SKIP stands in place of a length, and the record is at the ring's beginning. */
+#define NET_RING 0x40000    /* octets of one ring */
+#define NET_RINGS 0x81000   /* octets of both, and of the page before them */
+#define NET_SHORTEST 26     /* octets of a header and of an Ethernet header */
+#define NET_LONGEST 0x10020 /* of a header and the longest frame: 64 KiB and a VLAN tag */
+#define NET_SKIP 0xffffffffffffffff
+
+/* Disks. */
+#define SECTOR 512
+#define BLOCK_READ 0 /* operations */
+#define BLOCK_WRITE 1
+#define BLOCK_FLUSH 2
+#define BLOCK_MOST 0x1000000 /* octets of one request */
 
 /* Kinds of CALL_FAULT. */
 #define FAULT_USER 0   /* in the application */

@@ -1,6 +1,7 @@
 #include "threads.h"
 
 #include "entry.h"
+#include "hostdev.h"
 #include "memory.h"
 #include "poll.h"
 #include "signals.h"
@@ -101,6 +102,7 @@ static struct thread *next_ready(i64 *soonest) {
 
 /* What may have happened outside: signals from the host, the timer, devices. */
 static void look_outside(void) {
+  net_looked();
   signals_from_host();
   timer_check();
   wake_pollers();
@@ -184,7 +186,7 @@ void yield_if_asked(void) {
     look_outside();
     yield();
   }
-  if (!ticking && alive + (timer_deadline() != FOREVER) > 1 && others_wait()) {
+  if (!ticking && (net_unsent() || (alive + (timer_deadline() != FOREVER) > 1 && others_wait()))) {
     ticking = true;
     idle_ticks = 0;
     hypercall(CALL_TICK, TICK_MICROSECONDS, 0, 0);

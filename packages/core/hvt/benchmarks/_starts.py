@@ -1,0 +1,49 @@
+"""From the start of a process to a guest's first output: booted, and resumed from a snapshot."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from _figures import APPLICATION, HELLO, Bench, Figure, beside, first_line, in_turn
+from mirage.hvt import Tender
+
+TENDER = [sys.executable, "-m", "mirage.hvt"]
+
+
+def boot(bench: Bench) -> Iterator[Figure]:
+    """A cold boot, for a program that does nothing and for one that imports much."""
+    for name, text, target in (("hello", HELLO, "<= 4"), ("application", APPLICATION, "<= 1.15")):
+        image = bench.image(name, text)
+        guest, native = in_turn(
+            bench.runs,
+            lambda image=image: first_line([*TENDER, "run", str(image)]),  # type: ignore[misc]
+            lambda name=name: first_line(bench.native(name)),  # type: ignore[misc]
+        )
+        yield beside(f"boot of {name} to first output, ms", guest * 1e3, native * 1e3, target)
+
+
+def resume(bench: Bench) -> Iterator[Figure]:
+    """Going on from a snapshot of the application, in a new tender and in one that is there."""
+    state = bench.folder / "state"
+    with Tender(bench.image("application", APPLICATION), ["save"], snapshot=state, console=lambda _: None) as tender:
+        tender.run()
+    new, resident, native = in_turn(
+        bench.runs,
+        lambda: first_line([*TENDER, "resume", str(state)]),
+        lambda: inside(state),
+        lambda: first_line(bench.native("application")),
+    )
+    yield beside("resume of application in a new tender, ms", new * 1e3, native * 1e3, "<= 0.2")
+    yield beside("resume of application in a resident tender, ms", resident * 1e3, native * 1e3, "<= 0.06")
+
+
+def inside(snapshot: Path) -> float:
+    """Seconds from `Tender.resume` to the guest's first output, in this process."""
+    said: list[float] = []
+    start = time.perf_counter()
+    with Tender.resume(snapshot, console=lambda _: said.append(time.perf_counter())) as tender:
+        tender.run()
+    return said[0] - start
