@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _USAGE = """\
 usage: mirage-hvt run [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
                       [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
-       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--times] [--unconfined]
-                         SNAPSHOT
+       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
+                         [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
   --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
@@ -123,9 +123,10 @@ def resume(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined"}:
+    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core"}:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
-    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices()), options, confine)
+    core = options.get("--dump-core")
+    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices(), core=core), options, confine)
 
 
 def _stdin() -> int | None:

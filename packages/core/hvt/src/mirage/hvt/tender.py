@@ -151,6 +151,7 @@ class Tender:
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
         devices: Mapping[str, Device] | None = None,
+        core: str | os.PathLike[str] | None = None,
     ) -> Tender:
         """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
 
@@ -160,10 +161,10 @@ class Tender:
         """
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
-        tender._prepare(console, stdin, None, None)
+        tender._prepare(console, stdin, None, core)
         tender.header, tender.memory = saved.header, saved.ram
-        tender._image, tender._ram, tender._tables = saved.map(snapshot)
-        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, None)
+        tender._image, tender._ram, tender._tables, rest = saved.map(snapshot)
+        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, rest)
         try:
             tender.machine = machine = Machine()
         except BaseException:
@@ -386,7 +387,7 @@ class Tender:
             state,
             features,
         )
-        saved.write(self._snapshot, (self._image, self._ram, self._tables))
+        saved.write(self._snapshot, (self._image, self._ram, self._tables), self._guest.rest())
         return 0
 
     def _log_unknown(self, number: int, _: int, __: int) -> int:
