@@ -18,6 +18,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
     "e2fsck": ("e2fsprogs", "checks such images"),
     "gcc": ("gcc", "the library OS of the hvt target, compiled on first use in a source tree"),
+    "gdb": ("gdb", "opens the core files of guests that faulted"),
     "git": ("git", "everything that looks at the history"),
     "ip": ("iproute2", "sets up the TAP interfaces of the network tests"),
     "mcopy": ("mtools", "puts files into FAT images that go through mirage-block, and gets them back"),

@@ -110,7 +110,8 @@ def test_no_block_makes_the_symbols_fail(block: bytes, address: int) -> None:
         symbols = Symbols(octets)
         symbols.describe(address)
         symbols.is_text(address)
-        symbols.runtime()
+        symbols.address("_PyRuntime")
+        symbols.address("threads", 0x40002000)
         list(symbols.files())
 
 

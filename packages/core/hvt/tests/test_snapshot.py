@@ -9,7 +9,7 @@ import mirage.hvt
 import mirage.libos
 import mirage.types
 import pytest
-from mirage.hvt import HostError, ImageError, Tender, build
+from mirage.hvt import GuestFault, HostError, ImageError, Tender, build
 from mirage.hvt._snapshot import MAGIC
 
 SCRIPT = """
@@ -126,3 +126,26 @@ def test_without_a_file_the_guest_is_told(tmp_path: Path) -> None:
     with Tender(build(tmp_path / "image.hvt", script).path, memory=32 << 20, console=said.append) as tender:
         assert tender.run() == 0
     assert b"".join(said) == b"Operation not supported\n"
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_a_resumed_guest_that_faults_is_reported_in_full(tmp_path: Path) -> None:
+    """The symbols go with the snapshot: functions, Python stack and core are as in the first guest."""
+    script = tmp_path / "main.py"
+    script.write_text("import ctypes\nopen('/dev/snapshot', 'wb').write(b'1')\nctypes.string_at(0)\n")
+    image = build(tmp_path / "image.hvt", script)
+    faults = []
+    with Tender(image.path, memory=32 << 20, snapshot=tmp_path / "state") as tender:
+        with pytest.raises(GuestFault) as raised:
+            tender.run()
+        faults.append(str(raised.value))
+    image.path.unlink()
+    with Tender.resume(tmp_path / "state", core=tmp_path / "core") as tender:
+        with pytest.raises(GuestFault) as raised:
+            tender.run()
+        faults.append(str(raised.value))
+    assert faults[0].splitlines()[1:2] == faults[1].splitlines()[1:2]
+    assert all("  /app/main.py:3 in <module>" in fault for fault in faults)
+    assert (tmp_path / "core").read_bytes()[:4] == b"\x7fELF"

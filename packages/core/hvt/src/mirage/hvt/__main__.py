@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         if command in {"run", "resume"}:
             from mirage.hvt import _run
 
-            return _run.run(rest) if command == "run" else _run.resume(rest)
+            # Confining is for good and for the whole process, so not where a program calls this function.
+            confine = arguments is None
+            return _run.run(rest, confine) if command == "run" else _run.resume(rest, confine)
         if command in {"build", "show"}:
             from mirage.hvt._commands import build_command, show_command
 

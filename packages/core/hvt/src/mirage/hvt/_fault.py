@@ -33,6 +33,8 @@ _NAMES = {
     19: "SIMD floating-point error",
 }
 PAGE_FAULT = 14
+_SIGNALS = {0: 8, 1: 5, 3: 5, 6: 4, 16: 8, 17: 7, 19: 8}
+"""The signal that Linux gives for an exception, where that is not SIGSEGV."""
 SHOWN = 32
 """Frames of either stack in a report."""
 _SCANNED = 4096  # words of the stack
@@ -61,7 +63,9 @@ def exception(memory: GuestMemory, address: int, kind: int, thread: int) -> Gues
         trap = L["SHARED_ADDRESS"] - L["IMAGE_BASE"] + L["SHARED_TRAP"]
         cr2 = struct.unpack_from("<Q", memory.image, trap + 48)[0]
         text += f": {_access(frame['error'])} {cr2:#x}"
-    return stopped(text, {name: frame[name] for name in REGISTERS}, memory, thread)
+    fault = stopped(text, {name: frame[name] for name in REGISTERS}, memory, thread)
+    fault.signal = _SIGNALS.get(frame["vector"], 11)
+    return fault
 
 
 def stopped(what: str, registers: dict[str, int], memory: GuestMemory, thread: int) -> GuestFault:
@@ -71,7 +75,7 @@ def stopped(what: str, registers: dict[str, int], memory: GuestMemory, thread: i
     if place := symbols.describe(registers["rip"]):
         lines.append(f"in {place}")
     lines.append(registers_table(registers))
-    runtime = symbols.runtime()
+    runtime = symbols.address("_PyRuntime")
     if runtime and (frames := python_stack(memory.read, runtime, symbols.version, thread)):
         lines += ["Python stack, innermost first:", *(f"  {frame}" for frame in frames[:SHOWN])]
         if len(frames) > SHOWN:

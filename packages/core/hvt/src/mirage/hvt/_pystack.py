@@ -10,6 +10,7 @@ number of links, and no text is longer than `_TEXT` or holds what a terminal wou
 
 from __future__ import annotations
 
+import _codecs
 import struct
 
 TYPE_CHECKING = False
@@ -134,7 +135,9 @@ class _Reader:
             raise _Gone
         length = min(self.word(address, "unicode_length"), _TEXT)
         data = self.octets(address + self.offsets["ascii_data" if ascii_only else "unicode_data"], length * kind)
-        text = data.decode({1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[kind], "replace")
+        # Not `data.decode`: that may have to import the codec, when files may no longer be opened.
+        decode = {1: _codecs.latin_1_decode, 2: _codecs.utf_16_le_decode, 4: _codecs.utf_32_le_decode}[kind]
+        text = decode(data, "replace")[0]
         return "".join(c if c.isprintable() else "?" for c in text)
 
 

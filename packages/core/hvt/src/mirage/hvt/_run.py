@@ -13,16 +13,19 @@ if TYPE_CHECKING:
 
 _USAGE = """\
 usage: mirage-hvt run [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
-                      [--snapshot FILE] [--log-unknown] [--times] IMAGE [ARGUMENT ...]
-       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--times] SNAPSHOT
+                      [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
+       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
+                         [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
   --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
   --arg KEY=VALUE           the application finds --KEY=VALUE among its arguments, before each ARGUMENT
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
+  --dump-core FILE where a guest that faults is written, for gdb
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
+  --unconfined     keep this process's rights and system calls (to debug the tender itself)
 """
 
 
@@ -72,9 +75,9 @@ def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
     words = list(words)
     while words and words[0].startswith("--"):
         name, equals, value = words.pop(0).partition("=")
-        if name in {"--log-unknown", "--times", "--help"}:
+        if name in {"--log-unknown", "--times", "--unconfined", "--help"}:
             options[name] = "yes"
-        elif name in {"--memory", "--snapshot", *_REPEATED}:
+        elif name in {"--memory", "--snapshot", "--dump-core", *_REPEATED}:
             if not equals and not words:
                 raise _Usage(f"{name} wants a value\n{_USAGE}")
             text = value if equals else words.pop(0)
@@ -91,8 +94,8 @@ def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
     return options, words[0], words[1:]
 
 
-def run(words: list[str]) -> int:
-    """Boot an image; returns the guest's exit status."""
+def run(words: list[str], confine: bool) -> int:
+    """Boot an image; returns the guest's exit status. `confine`: see `Tender.confine`."""
     options, image, arguments = _parse(words)
     if "--help" in options:
         print(_USAGE, end="")
@@ -109,27 +112,31 @@ def run(words: list[str]) -> int:
         snapshot=options.get("--snapshot"),
         devices=devices,
         log_unknown="--log-unknown" in options,
+        core=options.get("--dump-core"),
     )
-    return _serve(tender, options)
+    return _serve(tender, options, confine)
 
 
-def resume(words: list[str]) -> int:
-    """Let a saved guest go on; returns its exit status."""
+def resume(words: list[str], confine: bool) -> int:
+    """Let a saved guest go on; returns its exit status. `confine`: see `Tender.confine`."""
     options, snapshot, arguments = _parse(words)
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - {"--times"}:
+    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core"}:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
-    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices()), options)
+    core = options.get("--dump-core")
+    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices(), core=core), options, confine)
 
 
 def _stdin() -> int | None:
     return sys.stdin.fileno() if sys.stdin is not None else None
 
 
-def _serve(tender: Tender, options: dict[str, str]) -> int:
+def _serve(tender: Tender, options: dict[str, str], confine: bool) -> int:
     with tender:
+        if confine and "--unconfined" not in options:
+            tender.confine()
         status = tender.run()
         if "--times" in options:
             print(f"exits to the tender: {tender.exits}", file=sys.stderr)

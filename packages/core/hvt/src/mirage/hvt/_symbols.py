@@ -24,7 +24,8 @@ _HEAD = struct.Struct("<8sIIII")  # magic, files, functions, Python's version (m
 _FILE = struct.Struct("<QQQQIIII")  # address, end, text and its end; first function, functions; path and its length
 _FUNCTION = struct.Struct("<IIII")  # place in the file, size, name and its length
 _NAME = 200
-_RUNTIME = "_PyRuntime"
+_DATA = ("_PyRuntime", "image", "thread_count", "threads")
+"""What is not a function and is wanted all the same: CPython's state, and the library OS's."""
 
 
 def pack_symbols(files: Iterable[Placed], version: tuple[int, int]) -> bytes:
@@ -32,7 +33,7 @@ def pack_symbols(files: Iterable[Placed], version: tuple[int, int]) -> bytes:
     table, functions, strings = bytearray(), bytearray(), bytearray()
     count = 0
     for path, address, size, elf in sorted(files, key=lambda file: file[1]):
-        found = dict.fromkeys(elf.functions(_RUNTIME))
+        found = dict.fromkeys(elf.functions(*_DATA))
         first = len(functions) // _FUNCTION.size
         base = address - elf.loaded[0].address
         for value, extent, name in sorted(found):
@@ -108,13 +109,14 @@ class Symbols:
         near = f"{self._text(at, length)}+{offset - place:#x}"
         return f"{path}: {near}" if not size or offset < place + size else f"{path}+{offset:#x} (after {near})"
 
-    def runtime(self) -> int | None:
-        """The address of CPython's `_PyRuntime`, None when no file has it."""
-        for i in range(self._functions):
-            place, _, at, length = _FUNCTION.unpack_from(self._block, self._functions_at + i * _FUNCTION.size)
-            if length == len(_RUNTIME) and self._text(at, length) == _RUNTIME:
-                for j in range(self._files):
-                    file = _FILE.unpack_from(self._block, _HEAD.size + j * _FILE.size)
-                    if file[4] <= i < file[4] + file[5]:
-                        return int(file[0]) + int(place)
+    def address(self, name: str, file: int | None = None) -> int | None:
+        """The address of a symbol, in the file that begins there if one is given; None when there is none."""
+        for j in range(self._files):
+            low, _, _, _, first, count, _, _ = _FILE.unpack_from(self._block, _HEAD.size + j * _FILE.size)
+            if file is not None and low != file:
+                continue
+            for i in range(first, min(first + count, self._functions)):
+                place, _, at, length = _FUNCTION.unpack_from(self._block, self._functions_at + i * _FUNCTION.size)
+                if length == len(name) and self._text(at, length) == name:
+                    return int(low) + int(place)
         return None

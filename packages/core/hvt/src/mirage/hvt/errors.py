@@ -24,8 +24,12 @@ class HostError(HvtError):
 
 
 class GuestFault(HvtError):
-    """The guest did something that ends it; the message is the report, `registers` are the processor's by name."""
+    """The guest did something that ends it; the message is the report, `registers` are the processor's by name.
+
+    `signal` is the one by which Linux would end a process for it.
+    """
 
     def __init__(self, report: str, registers: dict[str, int] | None = None) -> None:
         super().__init__(report)
         self.registers = registers
+        self.signal = 6

@@ -72,8 +72,8 @@ class Tender:
 
     `console` is called with what the guest prints; the default writes to standard output. `stdin` is a file descriptor
     that the guest's standard input reads from, None for an empty one. `snapshot` is the file to which the guest may
-    save itself. `devices` are the networks and disks that the image needs, by name (`mirage.hvt.devices`). Raises
-    `HostError` and `ImageError`.
+    save itself. `devices` are the networks and disks that the image needs, by name (`mirage.hvt.devices`). `core` is
+    the file to which a guest that faults is written, for a debugger. Raises `HostError` and `ImageError`.
     """
 
     def __init__(
@@ -87,8 +87,9 @@ class Tender:
         snapshot: str | os.PathLike[str] | None = None,
         devices: Mapping[str, Device] | None = None,
         log_unknown: bool = False,
+        core: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._prepare(console, stdin, snapshot)
+        self._prepare(console, stdin, snapshot, core)
         with open(image, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.header = header = Header.unpack(file.read(PAGE))
@@ -121,13 +122,18 @@ class Tender:
         self._attach(devices or {}, resumed=False)
 
     def _prepare(
-        self, console: Callable[[bytes], object] | None, stdin: int | None, snapshot: str | os.PathLike[str] | None
+        self,
+        console: Callable[[bytes], object] | None,
+        stdin: int | None,
+        snapshot: str | os.PathLike[str] | None,
+        core: str | os.PathLike[str] | None,
     ) -> None:
         self._console = console or self._print
         self._stdin = stdin
-        self._snapshot = snapshot
+        self._snapshot: int | str | os.PathLike[str] | None = snapshot
         self._unknown: list[int] = []
         self._awaits_input = False
+        self._core: int | str | os.PathLike[str] | None = core
         self._period = 0
         self._tick_due = False
         self._signals = 0
@@ -145,6 +151,7 @@ class Tender:
         console: Callable[[bytes], object] | None = None,
         stdin: int | None = None,
         devices: Mapping[str, Device] | None = None,
+        core: str | os.PathLike[str] | None = None,
     ) -> Tender:
         """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
 
@@ -154,10 +161,10 @@ class Tender:
         """
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
-        tender._prepare(console, stdin, None)
+        tender._prepare(console, stdin, None, core)
         tender.header, tender.memory = saved.header, saved.ram
-        tender._image, tender._ram, tender._tables = saved.map(snapshot)
-        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, None)
+        tender._image, tender._ram, tender._tables, rest = saved.map(snapshot)
+        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, rest)
         try:
             tender.machine = machine = Machine()
         except BaseException:
@@ -380,7 +387,7 @@ class Tender:
             state,
             features,
         )
-        saved.write(self._snapshot, (self._image, self._ram, self._tables))
+        saved.write(self._snapshot, (self._image, self._ram, self._tables), self._guest.rest())
         return 0
 
     def _log_unknown(self, number: int, _: int, __: int) -> int:
@@ -447,11 +454,39 @@ class Tender:
             self._arm()
             self.machine.let_through(sum(1 << (s - 1) for s in self._mask))
             return self._loop()
+        except GuestFault as fault:
+            self._dump(fault)
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.sigtimedwait({signal.SIGALRM}, 0)
             signal.signal(signal.SIGALRM, alarm)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _dump(self, fault: GuestFault) -> None:
+        if self._core is None:
+            return
+        from mirage.hvt._core import write_core
+
+        registers = fault.registers or self.machine.registers()
+        with open(self._core, "wb") as file:
+            write_core(file.fileno(), self._guest, registers, self.machine.fs_base(), fault.signal)
+
+    def confine(self) -> None:
+        """Give up for good, in the whole process, what `run` does not need.
+
+        That is: gaining privileges, being root, and every system call but a few (see `mirage.hvt._sandbox`). Files of
+        a core and of a snapshot are created now; without a core the file stays empty. Raises `HostError`.
+        """
+        from mirage.hvt import _core, _fault, _sandbox, _symbols  # noqa: F401 - no file can be opened later, modules included
+
+        if self._core is not None and not isinstance(self._core, int):
+            self._core = os.open(self._core, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        if self._snapshot is not None and not isinstance(self._snapshot, int):
+            if os.path.exists(self._snapshot):
+                os.unlink(self._snapshot)  # guests may run on it: it must not change
+            self._snapshot = os.open(self._snapshot, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        _sandbox.enter()
 
     def _loop(self) -> int:
         machine, image = self.machine, self._image

@@ -84,6 +84,12 @@
 
 #define TRAP_TICK 256 /* the vector of what the tender injects */
 
+/* Offsets in a struct thread, for those who look at a guest from outside. */
+#define THREAD_STATE_AT 4096
+#define THREAD_ID_AT 4100
+#define THREAD_TOP_AT 4120
+#define THREAD_FS_AT 4128
+
 #define PAGE 4096
 #define THREAD_STACK 16384 /* the stack of one thread inside the library OS */
 

@@ -20,6 +20,11 @@ static i64 idle;
 static bool ticking;
 static u32 idle_ticks;
 
+_Static_assert(__builtin_offsetof(struct thread, state) == THREAD_STATE_AT, "layout.h");
+_Static_assert(__builtin_offsetof(struct thread, id) == THREAD_ID_AT, "layout.h");
+_Static_assert(__builtin_offsetof(struct thread, stack_top) == THREAD_TOP_AT, "layout.h");
+_Static_assert(__builtin_offsetof(struct thread, fs) == THREAD_FS_AT, "layout.h");
+
 enum { TICK_MICROSECONDS = 2000, IDLE_TICKS = 25 };
 
 /* ---- Making and switching --------------------------------------------------------------------------------------------- */
