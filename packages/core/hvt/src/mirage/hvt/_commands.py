@@ -18,6 +18,12 @@ def build_command(words: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the image to write")
     parser.add_argument("--module", action="append", default=[], metavar="NAME", help="take this module too")
     parser.add_argument("--path", action="append", default=[], metavar="FOLDER", help="look for modules here too")
+    parser.add_argument(
+        "--distribution", action="append", default=[], metavar="NAME", help="take this installed distribution"
+    )
+    parser.add_argument(
+        "--no-dependencies", dest="dependencies", action="store_false", help="without what the distributions require"
+    )
     parser.add_argument("--data", action="append", default=[], metavar="GUEST=HOST", help="put a file or folder in")
     parser.add_argument("--memory", type=int, default=DEFAULT_MEMORY >> 20, metavar="MIB", help="of the guest")
     chosen = parser.parse_args(words)
@@ -28,7 +34,14 @@ def build_command(words: list[str]) -> int:
             raise BuildError(f"--data wants GUEST=HOST, and {pair!r} has no =")
         data[where] = source
     image = build(
-        chosen.output, chosen.script, modules=chosen.module, path=chosen.path, data=data, memory=chosen.memory << 20
+        chosen.output,
+        chosen.script,
+        modules=chosen.module,
+        path=chosen.path,
+        distributions=chosen.distribution,
+        dependencies=chosen.dependencies,
+        data=data,
+        memory=chosen.memory << 20,
     )
     print(f"{image.path}: {image.size / 1e6:.1f} MB, {image.files} files, {image.modules} modules")
     print(f"sha256 {image.sha256}")

@@ -29,9 +29,11 @@ HIDDEN: dict[str, tuple[str, ...]] = {
     "concurrent.futures": ("concurrent.futures.thread",),
     "datetime": ("_strptime", "_pydatetime"),
     "decimal": ("numbers",),
+    "email": ("email.parser",),
     "email.message": ("email.generator", "email.policy"),
     "functools": ("types", "weakref"),
     "hashlib": ("_blake2", "_md5", "_sha1", "_sha2", "_sha256", "_sha3", "_sha512"),
+    "importlib.resources": ("importlib.readers", "importlib.resources.readers"),
     "inspect": ("ast",),
     "logging": ("traceback",),
     "random": ("statistics",),
@@ -98,6 +100,20 @@ def imports(source: bytes, package: str, name: str, functions: bool = True) -> I
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
         elif isinstance(node, ast.Call) and (literal := _literal(node)):
             yield literal.lstrip(".")
+
+
+_NEVER_IMPORTED = frozenset(
+    {"antigravity", "ensurepip", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "venv"}
+)
+
+
+def mentioned(compiled: bytes) -> set[str]:
+    """The modules of the standard library whose names a compiled module holds: those that it may import.
+
+    Some names are there for other reasons; they cost a few files. Names of fewer than four letters tell nothing.
+    """
+    names = {name for name in sys.stdlib_module_names if len(name) > 3 and name[0] != "_"}
+    return {name for name in names - _NEVER_IMPORTED if name.encode() in compiled}
 
 
 class Finder:

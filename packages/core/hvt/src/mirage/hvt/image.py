@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirage.hvt._collect import APPLICATION, LIBRARIES, PROGRAM, SITE, Collection
+from mirage.hvt._distributions import resolve
 from mirage.hvt._elf import Elf
 from mirage.hvt._format import Header, pack_arguments
 from mirage.hvt._layout import (
@@ -95,6 +96,8 @@ def build(
     *,
     modules: Iterable[str] = (),
     path: Iterable[str] = (),
+    distributions: Iterable[str] = (),
+    dependencies: bool = True,
     data: Mapping[str, str | os.PathLike[str]] | None = None,
     arguments: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
@@ -103,8 +106,10 @@ def build(
     """Build an image that runs a script with the interpreter that runs this.
 
     `modules` are taken beside those that the script's imports lead to; both are looked for on `path`, then in the
-    standard library. `data` maps paths in the guest to files or folders of the host. `memory` is how many octets of
-    memory the guest gets unless the tender is told otherwise: a multiple of 2 MiB.
+    standard library. `distributions` are requirements (``numpy``) for installed distributions, which are looked for on
+    `path` and then on `sys.path`, and taken whole; with `dependencies`, what they require is taken too. `data` maps
+    paths in the guest to files or folders of the host. `memory` is how many octets of memory the guest gets unless the
+    tender is told otherwise: a multiple of 2 MiB.
     Raises `BuildError`, and what `mirage.libos.library` raises.
     """
     if sys.platform != "linux" or struct.calcsize("P") != 8:
@@ -117,6 +122,8 @@ def build(
 
     collection = Collection()
     program = collection.add_interpreter()
+    path = list(path)
+    collection.add_distributions(resolve(distributions, path, dependencies))
     collection.add_modules(modules, [script], path)
     collection.add_source(f"{APPLICATION}/{script.name}", script.read_bytes())
     for where, source in (data or {}).items():
