@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from mirage.hvt._cache import cached
 from mirage.hvt._distributions import Distribution
 from mirage.hvt._elf import Elf
 from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFREG, Node, lay_out
@@ -32,6 +33,17 @@ def _library_folders() -> list[str]:
             lines = [line.strip() for line in file.read_text().splitlines()]
             folders += [line for line in lines if line.startswith("/")]
     return [*folders, "/lib64", "/usr/lib64", "/lib", "/usr/lib"]
+
+
+def _compiled(path: str, source: bytes) -> bytes:
+    """A source's compiled form; nothing for what is no Python: it fails when it is imported, as it would anywhere."""
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return b""  # a test's or a template's
+    flags = (1).to_bytes(4, "little")
+    # Later formats record what is shared, and that depends on what else this process has done.
+    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code, 2)
 
 
 class Collection:
@@ -172,14 +184,9 @@ class Collection:
     def add_source(self, path: str, source: bytes) -> None:
         """A Python file and its compiled form, which the guest uses without looking at the source (PEP 552)."""
         self.add(path, source)
-        try:
-            code = compile(source, path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
-            return  # a test's or a template's: it fails when it is imported, as it would anywhere
-        flags = (1).to_bytes(4, "little")
-        # Later formats record what is shared, and that depends on what else this process has done.
-        form = marshal.dumps(code, 2)
-        compiled = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + form
+        compiled = cached("pyc", (path,), source, lambda: _compiled(path, source))
+        if not compiled:
+            return
         folder, _, name = path.rpartition("/")
         stem = name.removesuffix(".py")
         self.add(f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc", compiled)
