@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
 from mirage.hvt import BuildError, Tender, build
+from mirage.hvt.__main__ import main
 from mirage.hvt._distributions import resolve
 from mirage.hvt._modules import mentioned
 
@@ -99,6 +101,19 @@ def test_a_library_that_the_guest_cannot_load_is_named(tmp_path: Path, library: 
 def test_modules_that_a_compiled_one_names_are_found() -> None:
     """Wherever the name stands; those that no program imports are not."""
     assert mentioned(b"\0decimaluuid\0_x\0idlelib") == {"decimal", "uuid"}
+
+
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_the_manifest_names_distributions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With their versions, beside the hash of every file."""
+    install(tmp_path, "p", {"p.py": b""})
+    (tmp_path / "main.py").write_text("")
+    build(tmp_path / "image.hvt", tmp_path / "main.py", path=[str(tmp_path)], distributions=["p"])
+    assert main(["show", str(tmp_path / "image.hvt")]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["distributions"] == {"p": "1.0"}
+    assert manifest["files"]["/usr/lib/mirage/site/p.py"]["size"] == 0
 
 
 @pytest.mark.kvm

@@ -145,6 +145,7 @@ def build(
         "python": sys.version.split()[0],
         "memory": memory,
         "modules": sorted(collection.modules),
+        "distributions": {one.name: one.version for one in collection.distributions},
         "files": {
             node.path: {"size": len(node.data), "sha256": hashlib.sha256(node.data).hexdigest()}
             for node in nodes
