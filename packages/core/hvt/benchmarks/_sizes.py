@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,23 @@ STEP = 2
 
 
 def builds(bench: Bench) -> Iterator[Figure]:
-    """Building hello, and how large it is. The library OS was compiled before."""
-    script = bench.script("hello", HELLO)
-    start = time.perf_counter()
-    image = build(bench.folder / "built.hvt", script)
-    yield within("build of hello, s", time.perf_counter() - start, 3.0)
+    """Building hello with an empty cache, the library OS included, and again when only its data changed."""
+    script, data = bench.script("hello", HELLO), bench.folder / "data"
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(bench.folder / "cache")
+    try:
+        times = []
+        for text in ("first", "second"):
+            data.write_text(text)
+            start = time.perf_counter()
+            image = build(bench.folder / "built.hvt", script, data={"/data": data})
+            times.append(time.perf_counter() - start)
+    finally:
+        del os.environ["XDG_CACHE_HOME"]
+        if before is not None:
+            os.environ["XDG_CACHE_HOME"] = before
+    yield within("cold build of hello, s", times[0], 3.0)
+    yield within("build of hello, data changed, s", times[1], 0.5)
     yield within("image of hello, MB", image.size / 1e6, 20)
 
 

@@ -29,13 +29,13 @@ ERRORS = {
     "unknown target": (
         ["build", "-t", "unics"],
         2,
-        "there is no target 'unics'. Did you mean 'unix'? The targets: unix, hvt (not built yet), "
+        "there is no target 'unics'. Did you mean 'unix'? The targets: unix, hvt, "
         "virtio (not built yet), aarch64 (not built yet), browser (not built yet)",
     ),
     "target not built yet": (
-        ["configure", "-t", "hvt"],
+        ["configure", "-t", "virtio"],
         2,
-        "the target 'hvt' (an image for a virtual machine under /dev/kvm) is not built yet; what can be built: unix",
+        "the target 'virtio' (an image for QEMU and clouds) is not built yet; what can be built: unix, hvt",
     ),
     "unknown key": (
         ["configure", "--godos", "disk"],
@@ -266,7 +266,7 @@ def test_help(application, mirage) -> None:
     text = mirage("help")[1]
     assert "  --goods  memory (default)  Where the goods are. One of: memory, disk.\n" in text
     assert "  --sign  open (default)  What the sign says.\n" in text
-    assert "hvt      an image for a virtual machine under /dev/kvm (not built yet)" in text
+    assert "hvt      an image for a virtual machine under /dev/kvm\n" in text
     assert mirage("--help")[1] == text
     assert "Where the goods are. (one of memory, disk;" in " ".join(mirage("help", "configure")[1].split())
     assert mirage("help", "serve")[1].startswith("usage: mirage serve")

@@ -10,9 +10,11 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from mirage.hvt._cache import cached
+from mirage.hvt._distributions import Distribution
 from mirage.hvt._elf import Elf
 from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out
-from mirage.hvt._modules import BASE, Finder, Module, closure
+from mirage.hvt._modules import BASE, Finder, Module, closure, imports, mentioned
 from mirage.hvt.errors import BuildError
 
 STDLIB = f"/usr/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -46,6 +48,17 @@ def kept_link(link: Path, folder: Path) -> str | None:
     raise BuildError(f"{link} leads to {target}, which is neither in {folder} nor a file; leave the link out")
 
 
+def _compiled(path: str, source: bytes) -> bytes:
+    """A source's compiled form; nothing for what is no Python: it fails when it is imported, as it would anywhere."""
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return b""  # a test's or a template's
+    flags = (1).to_bytes(4, "little")
+    # Later formats record what is shared, and that depends on what else this process has done.
+    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code, 2)
+
+
 class Collection:
     """The files of an image by their paths in the guest."""
 
@@ -55,6 +68,9 @@ class Collection:
         """Names of the modules taken, each with its path in the guest."""
         self._folders = _library_folders()
         self._libraries: dict[str, str] = {}
+        self._own: set[Path] = set()
+        """Files of the host that distributions bring themselves."""
+        self.distributions: list[Distribution] = []
         self.interpreter = ""
         """Path of ld.so in the guest."""
 
@@ -76,7 +92,7 @@ class Collection:
 
     def _want(self, name: str, wanted_by: Elf, file: Path) -> None:
         """A library that an ELF file needs, from where the dynamic linker would take it."""
-        if name.startswith(("libc.musl", "ld-musl")):
+        if name.startswith(("libc.musl", "ld-musl")) or name == "libc.so":
             raise BuildError(f"{file} is built for musl, and this interpreter is not; take the glibc (manylinux) wheel")
         if name in self._libraries or (self.interpreter and name == os.path.basename(self.interpreter)):
             return
@@ -93,6 +109,8 @@ class Collection:
                 break
         else:
             raise BuildError(f"{file} wants {name}, and no folder of the dynamic linker has it")
+        if found.resolve() in self._own:
+            return  # beside its distribution's modules, where the guest's dynamic linker looks for it too
         self._libraries[name] = str(found)
         self.add_elf(f"{LIBRARIES}/{name}", found.resolve())
 
@@ -118,6 +136,7 @@ class Collection:
         for name in wanted:
             if finder.spec(name) is None and name not in sys.builtin_module_names:
                 raise BuildError(f"there is no module {name} on the search path")
+        wanted += self._imported_by_distributions()
         for module in closure(finder, [*BASE, *wanted], sources, stdlib):
             where = str(module.root)
             if where in dynamic:
@@ -130,6 +149,43 @@ class Collection:
         # The interpreter knows its folders by these two.
         self.nodes.setdefault(f"{STDLIB}/lib-dynload", Node(f"{STDLIB}/lib-dynload", None, S_IFDIR | 0o555))
 
+    def add_distributions(self, distributions: Iterable[Distribution]) -> None:
+        """Whole distributions: modules, libraries, data and metadata, below the folder of `site-packages`."""
+        self.distributions += distributions
+        self._own |= {file.resolve() for one in self.distributions for file in one.files.values()}
+        for one in self.distributions:
+            for name, file in one.files.items():
+                path = f"{SITE}/{name}"
+                if path in self.nodes:
+                    raise BuildError(f"{one.name} holds {name}, which another distribution holds too")
+                try:
+                    self._add_packaged(path, file)
+                except BuildError as error:
+                    raise BuildError(f"{one.name} {one.version}: {error}") from None
+
+    def _add_packaged(self, path: str, file: Path) -> None:
+        if file.suffix == ".py":
+            self.add_source(path, file.read_bytes())
+        elif file.suffix == ".so" or ".so." in file.name:
+            self.add_elf(path, file)
+        else:
+            self.add(path, file.read_bytes())
+
+    def _imported_by_distributions(self) -> list[str]:
+        """What the modules of the distributions import, as far as sources and the text of compiled modules say."""
+        names: set[str] = set()
+        for one in self.distributions:
+            for path, file in one.files.items():
+                data = self.nodes[f"{SITE}/{path}"].data or b""
+                if file.suffix == ".py":
+                    try:
+                        names.update(imports(data, os.path.dirname(path).replace("/", "."), path))
+                    except (SyntaxError, ValueError):
+                        continue  # a template
+                elif data[:4] == b"\x7fELF":
+                    names.update(mentioned(data))
+        return sorted(names)
+
     def _add_module(self, module: Module, folder: str) -> None:
         path = f"{folder}/{module.file.relative_to(module.root)}"
         self.modules[module.name] = path
@@ -141,14 +197,9 @@ class Collection:
     def add_source(self, path: str, source: bytes) -> None:
         """A Python file and its compiled form, which the guest uses without looking at the source (PEP 552)."""
         self.add(path, source)
-        try:
-            code = compile(source, path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
-            return  # a test's or a template's: it fails when it is imported, as it would anywhere
-        flags = (1).to_bytes(4, "little")
-        # Later formats record what is shared, and that depends on what else this process has done.
-        form = marshal.dumps(code, 2)
-        compiled = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + form
+        compiled = cached("pyc", (path,), source, lambda: _compiled(path, source))
+        if not compiled:
+            return
         folder, _, name = path.rpartition("/")
         stem = name.removesuffix(".py")
         self.add(f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc", compiled)

@@ -18,6 +18,12 @@ def build_command(words: list[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the image to write")
     parser.add_argument("--module", action="append", default=[], metavar="NAME", help="take this module too")
     parser.add_argument("--path", action="append", default=[], metavar="FOLDER", help="look for modules here too")
+    parser.add_argument(
+        "--distribution", action="append", default=[], metavar="NAME", help="take this installed distribution"
+    )
+    parser.add_argument(
+        "--no-dependencies", dest="dependencies", action="store_false", help="without what the distributions require"
+    )
     parser.add_argument("--data", action="append", default=[], metavar="GUEST=HOST", help="put a file or folder in")
     parser.add_argument("--net", action="append", default=[], metavar="NAME", help="it needs the network /dev/NAME")
     parser.add_argument("--block", action="append", default=[], metavar="NAME", help="it needs the disk /dev/NAME")
@@ -38,6 +44,8 @@ def build_command(words: list[str]) -> int:
         chosen.script,
         modules=chosen.module,
         path=chosen.path,
+        distributions=chosen.distribution,
+        dependencies=chosen.dependencies,
         data=data,
         devices=devices,
         memory=chosen.memory << 20,

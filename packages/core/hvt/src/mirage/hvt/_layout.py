@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from mirage.hvt._elf import Elf
+from mirage.hvt._elf import PT_LOAD, Elf
 from mirage.hvt.errors import BuildError
 from mirage.libos import layout
 
@@ -72,10 +72,23 @@ def lay_out(elf: Elf) -> tuple[bytes, list[tuple[int, int, int]]]:
             runs.append((covered, first - covered, 0))
         runs.append((first, last - first, protection))
         covered = last
-    for i, header in enumerate(elf.segments):
-        if header.kind == 1 and header.align > PAGE:  # else ld.so would reserve more, and move it
-            struct.pack_into("<Q", out, elf.header_offset + 56 * i + 48, PAGE)
+    _close_up(elf, out)
     return bytes(out), runs
+
+
+def _close_up(elf: Elf, out: bytearray) -> None:
+    """Rewrite the program headers so that each segment reaches to the next, on pages of the ordinary size.
+
+    Where there is a hole between two segments, ld.so takes all pages from there on away and maps each segment anew;
+    here they lie at their places already. A larger alignment would make it reserve more and move the library. What
+    ring 3 may do with a page comes from the real segments, so a hole stays out of reach.
+    """
+    indices = [i for i, segment in enumerate(elf.segments) if segment.kind == PT_LOAD]
+    following = [elf.segments[i].address // PAGE * PAGE for i in indices[1:]]
+    for i, end in zip(indices, [*following, 0], strict=True):
+        segment, at = elf.segments[i], elf.header_offset + 56 * i
+        size = max(segment.memory_size, end - segment.address)
+        struct.pack_into("<QQQ", out, at + 32, size, size, PAGE)
 
 
 def descriptor_tables(task: int, stack: int, vectors: int) -> tuple[bytes, bytes, bytes]:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirage.hvt._cache import cached
+
 BASE = ("encodings.aliases", "encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "os", "stat", "traceback")
 """What the interpreter itself imports: to start, and to print a traceback."""
 
@@ -29,9 +31,11 @@ HIDDEN: dict[str, tuple[str, ...]] = {
     "concurrent.futures": ("concurrent.futures.thread",),
     "datetime": ("_strptime", "_pydatetime"),
     "decimal": ("numbers",),
+    "email": ("email.parser",),
     "email.message": ("email.generator", "email.policy"),
     "functools": ("types", "weakref"),
     "hashlib": ("_blake2", "_md5", "_sha1", "_sha2", "_sha256", "_sha3", "_sha512"),
+    "importlib.resources": ("importlib.readers", "importlib.resources.readers"),
     "inspect": ("ast",),
     "logging": ("traceback",),
     "random": ("statistics",),
@@ -82,8 +86,14 @@ def _statements(tree: ast.AST, functions: bool) -> Iterator[ast.AST]:
 def imports(source: bytes, package: str, name: str, functions: bool = True) -> Iterator[str]:
     """The absolute names that a source may import, inside functions too unless that is not wanted.
 
-    `package` is what relative names are relative to.
+    `package` is what relative names are relative to. Raises `SyntaxError`, `ValueError`.
     """
+    inputs = (package, str(functions))
+    found = cached("imports", inputs, source, lambda: "\n".join(_imports(source, package, name, functions)).encode())
+    yield from found.decode().split("\n") if found else ()
+
+
+def _imports(source: bytes, package: str, name: str, functions: bool) -> Iterator[str]:
     for node in _statements(ast.parse(source, name), functions):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -98,6 +108,25 @@ def imports(source: bytes, package: str, name: str, functions: bool = True) -> I
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
         elif isinstance(node, ast.Call) and (literal := _literal(node)):
             yield literal.lstrip(".")
+
+
+_NEVER_IMPORTED = frozenset(
+    {"antigravity", "ensurepip", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "venv"}
+)
+
+
+def mentioned(compiled: bytes) -> set[str]:
+    """The modules of the standard library whose names a compiled module holds: those that it may import.
+
+    Some names are there for other reasons; they cost a few files. Names of fewer than four letters tell nothing.
+    """
+    found = cached("mentioned", (), compiled, lambda: "\n".join(sorted(_mentioned(compiled))).encode())
+    return set(found.decode().split())
+
+
+def _mentioned(compiled: bytes) -> set[str]:
+    names = {name for name in sys.stdlib_module_names if len(name) > 3 and name[0] != "_"}
+    return {name for name in names - _NEVER_IMPORTED if name.encode() in compiled}
 
 
 class Finder:

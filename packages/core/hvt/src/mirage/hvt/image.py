@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mirage.hvt import _table
 from mirage.hvt._collect import APPLICATION, LIBRARIES, PROGRAM, SITE, Collection
+from mirage.hvt._distributions import resolve
 from mirage.hvt._elf import Elf
 from mirage.hvt._format import Header, pack_arguments
 from mirage.hvt._layout import (
@@ -98,6 +99,8 @@ def build(
     *,
     modules: Iterable[str] = (),
     path: Iterable[str] = (),
+    distributions: Iterable[str] = (),
+    dependencies: bool = True,
     data: Mapping[str, str | os.PathLike[str]] | None = None,
     arguments: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
@@ -108,9 +111,11 @@ def build(
     """Build an image that runs a script with the interpreter that runs this.
 
     `modules` are taken beside those that the script's imports lead to; both are looked for on `path`, then in the
-    standard library. `data` maps paths in the guest to files or folders of the host. `memory` is how many octets of
-    memory the guest gets unless the tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the
-    devices that the application needs, as in net0 for /dev/net0, to their kinds, "net" or "block".
+    standard library. `distributions` are requirements (``numpy``) for installed distributions, which are looked for on
+    `path` and then on `sys.path`, and taken whole; with `dependencies`, what they require is taken too. `data` maps
+    paths in the guest to files or folders of the host. `memory` is how many octets of memory the guest gets unless the
+    tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the devices that the application needs, as
+    in net0 for /dev/net0, to their kinds, "net" or "block".
     `writable` are folders of the guest in which the application may write, beside /tmp: in memory, at most 15, starting
     out with what the image has there.
     Raises `BuildError`, and what `mirage.libos.library` raises.
@@ -126,6 +131,8 @@ def build(
     table = _table.needed(devices or {})
     collection = Collection()
     program = collection.add_interpreter()
+    path = list(path)
+    collection.add_distributions(resolve(distributions, path, dependencies))
     collection.add_modules(modules, [script], path)
     collection.add_source(f"{APPLICATION}/{script.name}", script.read_bytes())
     for where, source in (data or {}).items():
@@ -150,6 +157,7 @@ def build(
         "devices": dict(sorted((devices or {}).items())),
         "writable": folders,
         "modules": sorted(collection.modules),
+        "distributions": {one.name: one.version for one in collection.distributions},
         "files": {
             node.path: {"size": len(node.data), "sha256": hashlib.sha256(node.data).hexdigest()}
             for node in nodes

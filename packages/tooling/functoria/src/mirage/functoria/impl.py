@@ -82,7 +82,7 @@ class Device:
     `make` is the expression that makes it, in which ``{0}``, ``{1}`` stand for the devices it takes, ``{name}`` for a
     parameter and ``{data}`` for what `build` produces. For a `JOB` it makes a coroutine. `imports` are the import
     statements that it needs, `definition` the source of a class or function of its own, and `packages` the requirements
-    (PEP 508) behind them.
+    (PEP 508) behind them. `uses` names what it takes from the host at run time, which not every target has.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Device:
     parameters: Mapping[str, Parameter] = field(default_factory=lambda: MappingProxyType({}))
     build: object | None = None
     label: str = ""
+    uses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or keyword.iskeyword(self.name):

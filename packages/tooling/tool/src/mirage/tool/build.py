@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mirage.functoria import ConfigError
+
 from . import __version__
 from .application import check_imports, collect, modules_of
 from .archive import NATIVE, bootstrap, compiled, pack
@@ -26,6 +28,7 @@ from .bom import as_text, bill_of_materials, files_hash
 from .devices import BuildTree
 from .distributions import Distribution, Files, closure, files_of, fingerprint, hash_tree, is_native
 from .errors import BuildError
+from .image import is_image, sources, write_image
 from .program import data_names, generate
 from .project import HEADER, Project
 from .trees import blob, tree_key
@@ -63,18 +66,27 @@ class Plan:
     fingerprints: list[str]
     own: Files
     trees: dict[str, tuple[BuildTree, str]] = field(default_factory=dict)
+    builder: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
         """A hash of every input."""
-        parts = [hash_tree(Path(__file__).parent), sys.version, files_hash(self.own)]
+        parts = [hash_tree(Path(__file__).parent), sys.version, files_hash(self.own), *self.builder]
         parts += [f"{one.name} {key}" for one, key in zip(self.distributions, self.fingerprints, strict=True)]
         parts += [f"{name} {key}" for name, (_, key) in self.trees.items()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def configure(project: Project) -> list[Path]:
-    """Write the generated program and the saved choices; the paths written. Raises `BuildError`."""
+    """Write the generated program and the saved choices; the paths written.
+
+    Raises `BuildError`, and `ConfigError` for a device that uses what the target lacks.
+    """
+    for node in project.graph.devices:
+        for thing in node.device.uses:
+            if thing in project.target.lacks:
+                trouble = f"{node.title} {project.target.lacks[thing]} (target {project.target.name})"
+                raise ConfigError(trouble, node.location)
     return [
         write(project.build_dir / "main.py", generate(project).encode()),
         write(project.build_dir / "context.json", project.context().encode()),
@@ -102,10 +114,14 @@ _MARK = re.compile(rb'^(?:# |\s*"header": "|.*"value": ")?' + HEADER.encode() + 
 
 
 def is_generated(path: Path) -> bool:
-    """Whether a file can be read and bears, in its place, the header that all files written by the command bear."""
+    """Whether a file can be read and bears, in its place, the header that all files written by the command bear.
+
+    An image of a virtual machine has a header of its own.
+    """
     try:
         with path.open("rb") as file:
-            return bool(_MARK.search(file.read(2048)))
+            start = file.read(2048)
+            return bool(_MARK.search(start)) or is_image(start)
     except OSError:
         return False
 
@@ -126,7 +142,8 @@ def plan(project: Project) -> Plan:
         if isinstance(node.device.build, BuildTree):
             tree = node.device.build
             trees[names[id(node)]] = (tree, tree_key(tree, project.folder, node.location))
-    return Plan(distributions, [fingerprint(one) for one in distributions], own, trees)
+    builder = [hash_tree(folder) for folder in sources()] if project.target.name == "hvt" else []
+    return Plan(distributions, [fingerprint(one) for one in distributions], own, trees, builder)
 
 
 def build(project: Project, *, output: Path | None = None, report: Report = lambda stage: None) -> Built:
@@ -159,14 +176,20 @@ def build(project: Project, *, output: Path | None = None, report: Report = lamb
 
     with _stage("pack", report) as done:
         document = as_text(bill_of_materials(project.name, project.target.name, own, packages, _python()))
-        content = _pack(project, own, packages, document)
-        sha256 = hashlib.sha256(content).hexdigest()
-        write(artifact, content)
-        artifact.chmod(0o755)
+        if project.target.name == "hvt":
+            if artifact.exists() and not is_generated(artifact):
+                raise BuildError(f"{artifact} was not written by mirage: move it away, or name another place with -o")
+            own["bom.json"] = document.encode()
+            size, sha256 = write_image(artifact, own, packages)
+        else:
+            content = _pack(project, own, packages, document)
+            size, sha256 = len(content), hashlib.sha256(content).hexdigest()
+            write(artifact, content)
+            artifact.chmod(0o755)
         write(artifact.with_suffix(".bom.json"), document.encode())
         saved = {"header": f"{HEADER} {__version__}", "key": inputs.key, "artifact": str(artifact), "sha256": sha256}
         write(stamp, (json.dumps(saved, indent=2) + "\n").encode())
-        done(f"{_shown(artifact)}, {_size(len(content))}, sha256 {sha256[:16]}")
+        done(f"{_shown(artifact)}, {_size(size)}, sha256 {sha256[:16]}")
     return Built(artifact, sha256, fresh=True)
 
 

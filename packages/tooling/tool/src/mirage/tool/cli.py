@@ -162,6 +162,8 @@ def _parser(command: str, keys: Sequence[Key[Any]]) -> _Parser:
     parser.add_argument("-t", "--target", metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     if command in {"build", "run", "describe"}:
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the result goes")
+    if command == "run":
+        parser.add_argument("--memory", type=int, metavar="MIB", help="memory of the virtual machine (target hvt)")
     if command == "describe":
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--dot", action="store_true", help="print the graph in Graphviz' language")
@@ -301,7 +303,13 @@ def _build(project: Project, options: argparse.Namespace) -> int:
 
 def _run(project: Project, options: argparse.Namespace, boot: list[str]) -> int:
     artifact = options.output or project.artifact
-    command = [sys.executable, str(artifact), *boot]
+    if project.target.name == "hvt":
+        memory = [] if options.memory is None else ["--memory", str(options.memory)]
+        command = [sys.executable, "-m", "mirage.hvt", "run", *memory, str(artifact), *boot]
+    elif options.memory is not None:
+        raise UsageError(f"--memory is for a virtual machine, and the target is {project.target.name}; add  -t hvt")
+    else:
+        command = [sys.executable, str(artifact), *boot]
     if options.dry_run:
         print(shlex.join(command))
         return 0

@@ -168,6 +168,7 @@ def directory(path: _Path, *, read_only: bool = False, name: str = "files") -> I
             packages=("mirage-kv>=0.1,<0.2",),
             parameters={"path": path},
             label=f"directory({_show(path)})",
+            uses=("files",),
         )
     )
     return made()
@@ -184,6 +185,7 @@ def tar(file: str | PurePath, *, name: str = "files") -> Impl[KeyValueRO]:
             packages=("mirage-tar>=0.1,<0.2",),
             parameters={"file": str(file)},
             label=f"tar({str(file)!r})",
+            uses=("files",),
         )
     )
     return made()
@@ -337,6 +339,7 @@ def http_server(
             packages=("mirage-cohttp>=0.1,<0.2",),
             parameters={"host": host, "port": port, "drain": drain},
             label="http_server",
+            uses=("sockets",),
         )
     )
     return made(service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mirage.functoria import nearest
 
@@ -15,18 +15,32 @@ __all__ = ["DEFAULT", "TARGETS", "Target", "find_target"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind of artifact. One that is not `built` is known by name only."""
+    """A kind of artifact. One that is not `built` is known by name only.
+
+    `lacks` says of each thing of the host that a device may use, and that this target does not have, why.
+    """
 
     name: str
     doc: str
     built: bool = False
+    suffix: str = ""
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
-        Target("unix", "one self-contained .pyz, run by the host's Python", built=True),
-        Target("hvt", "an image for a virtual machine under /dev/kvm"),
+        Target("unix", "one self-contained .pyz, run by the host's Python", built=True, suffix=".pyz"),
+        Target(
+            "hvt",
+            "an image for a virtual machine under /dev/kvm",
+            built=True,
+            suffix=".hvt",
+            lacks={
+                "sockets": "needs a network, and a virtual machine has none yet: the network stack is not built",
+                "files": "opens files of the host, which a virtual machine does not see; crunch(...) builds them in",
+            },
+        ),
         Target("virtio", "an image for QEMU and clouds"),
         Target("aarch64", "the hvt image for 64-bit Arm"),
         Target("browser", "a page that runs the unikernel in a browser"),
