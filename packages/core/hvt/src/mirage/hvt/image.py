@@ -114,10 +114,9 @@ def build(
     standard library. `distributions` are requirements (``numpy``) for installed distributions, which are looked for on
     `path` and then on `sys.path`, and taken whole; with `dependencies`, what they require is taken too. `data` maps
     paths in the guest to files or folders of the host. `memory` is how many octets of memory the guest gets unless the
-    tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the devices that the application needs, as
-    in net0 for /dev/net0, to their kinds, "net" or "block".
-    `writable` are folders of the guest in which the application may write, beside /tmp: in memory, at most 15, starting
-    out with what the image has there.
+    tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the devices that the application needs
+    (net0 for /dev/net0) to their kinds, "net" or "block". `writable` are folders of the guest in which the application
+    may write, beside /tmp: in memory, at most 15, starting out with what the image has there.
     Raises `BuildError`, and what `mirage.libos.library` raises.
     """
     if sys.platform != "linux" or struct.calcsize("P") != 8:

@@ -118,8 +118,12 @@ class Tender:
         except BaseException:
             self._guest.close()
             raise
-        self._load([*argv, *arguments], environment, directories, log_unknown)
-        self._attach(devices or {}, resumed=False)
+        try:
+            self._load([*argv, *arguments], environment, directories, log_unknown)
+            self._attach(devices or {}, resumed=False)
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(
         self,
@@ -192,18 +196,14 @@ class Tender:
     def _attach(self, given: Mapping[str, Device], *, resumed: bool) -> None:
         """Open the devices that the image or the snapshot needs, and what a sleep with files to watch needs."""
         (first,) = struct.unpack_from("<Q", self._image, SHARED + L["SHARED_DEVICES"] + L["DEVICE_NAME"])
-        try:
-            if given or first:
-                from mirage.hvt._devices import Devices
+        if given or first:
+            from mirage.hvt._devices import Devices
 
-                self._devices = Devices(given, self._guest, resumed)
-            if self._devices is not None or self._stdin is not None:
-                from mirage.hvt._sleep import Sleeper
+            self._devices = Devices(given, self._guest, resumed)
+        if self._devices is not None or self._stdin is not None:
+            from mirage.hvt._sleep import Sleeper
 
-                self._sleeper = Sleeper(self._mask)
-        except BaseException:
-            self.close()
-            raise
+            self._sleeper = Sleeper(self._mask)
 
     def __enter__(self) -> Tender:
         return self
