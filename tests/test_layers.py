@@ -36,7 +36,7 @@ def imported_distributions(package: Package) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file, module in imported_modules(package.source):
         top = module.partition(".")[0]
-        if top in sys.stdlib_module_names or top == "__future__":
+        if top in sys.stdlib_module_names or top in {"__future__", "test"}:  # `test`: CPython's own suite
             continue
         if top == "mirage":
             owner = BY_MODULE.get(".".join(module.split(".")[:2]))

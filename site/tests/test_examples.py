@@ -42,7 +42,7 @@ def mirage(folder: Path, *arguments: str) -> str:
 def test_first_unikernel(tmp_path: Path) -> None:
     """The two files of the guide make the program that the guide shows."""
     service = blocks(GUIDE, "python")[0]
-    configuration, with_key = blocks(GUIDE, "python excerpt")
+    configuration, with_key, *_ = blocks(GUIDE, "python excerpt")
     (tmp_path / "unikernel.py").write_text(service)
     (tmp_path / "config.py").write_text(configuration)
     shown = next(block for block in blocks(GUIDE, "console") if block.startswith("$ mirage describe\n"))
