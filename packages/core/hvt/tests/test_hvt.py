@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import subprocess
@@ -49,6 +50,23 @@ def test_addresses_outside_the_image_are_refused(name: str, address: int) -> Non
     header = Header(**dict.fromkeys(FIELDS, 0x40002000) | {"end": 0x40100000, name: address})
     with pytest.raises(ImageError, match="damaged"):
         Header.unpack(header.pack())
+
+
+@pytest.mark.parametrize("copied", [0, 1 << 30])
+def test_an_image_is_in_memory_however_large_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
+) -> None:
+    """Copied or mapped: the same octets, of the same length, and the file stays as it is."""
+    from mirage.hvt import _memory
+
+    monkeypatch.setattr(_memory, "_COPIED", copied)
+    octets = os.urandom(3 << 20) + bytes(4096)
+    (tmp_path / "x").write_bytes(octets + b"what follows the pages")
+    with (tmp_path / "x").open("rb") as file, _memory.map_image(file.fileno(), len(octets)) as memory:
+        assert len(memory) == len(octets)
+        assert memory[:] == octets
+        memory[:4] = b"mine"
+    assert (tmp_path / "x").read_bytes()[: len(octets)] == octets
 
 
 def test_arguments_survive_the_file() -> None:

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     command, rest = (words[0], words[1:]) if words else ("", [])
-    from mirage.types import MirageError
+    from mirage.types.errors import MirageError
 
     try:
         if command in {"run", "resume"}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirage.types import MirageError
+from mirage.types.errors import MirageError  # not through the package, whose names are looked up one by one
 
 __all__ = ["BuildError", "GuestFault", "HostError", "HvtError", "ImageError"]
 

@@ -9,7 +9,6 @@ kernel swaps the mask as it enters the guest (KVM_SET_SIGNAL_MASK), and what end
 
 from __future__ import annotations
 
-import mmap
 import os
 import select
 import struct
@@ -24,7 +23,7 @@ from mirage.hvt._kvm import (
     MSR_STAR,
     Machine,
 )
-from mirage.hvt._memory import GuestMemory, map_rest
+from mirage.hvt._memory import GuestMemory, anonymous, map_image, map_rest
 from mirage.hvt._snapshot import Snapshot
 from mirage.hvt.errors import GuestFault, HostError, ImageError
 from mirage.libos import layout
@@ -48,6 +47,7 @@ IMAGE_BASE, RAM_BASE, TABLES_BASE = L["IMAGE_BASE"], L["RAM_BASE"], L["TABLES_BA
 SHARED = L["SHARED_ADDRESS"] - IMAGE_BASE
 
 _TABLE = 0x27  # present, writable, user, accessed: what lies below decides
+_USER = 0x8000000000000067  # dirty, accessed, user, writable, present; no execute
 _LARGE_USER = 0x80000000000000E7  # large, dirty, accessed, user, writable, present; no execute
 _LARGE_KERNEL = 0x80000000000000E3
 
@@ -98,7 +98,7 @@ class Tender:
                 raise ImageError(f"{os.fspath(image)} is cut short; build it again")
             file.seek(header.arguments_offset)
             argv, environment = unpack_arguments(file.read(header.arguments_size))
-            self._image = mmap.mmap(file.fileno(), end, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+            self._image = map_image(file.fileno(), end)
             rest = map_rest(file.fileno(), header)
         self.memory = memory if memory is not None else header.memory
         if self.memory % LARGE or not 4 * LARGE <= self.memory <= L["RAM_LIMIT"]:
@@ -106,12 +106,10 @@ class Tender:
             raise HostError(
                 f"the memory must be a multiple of 2 MiB, from 8 MiB to 8 GiB, and not {self.memory} octets"
             )
-        anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
-        self._ram = mmap.mmap(-1, self.memory, anonymous)
-        self._ram.madvise(mmap.MADV_HUGEPAGE)
+        self._ram = anonymous(self.memory)
         directories = (self.memory + (1 << 30) - 1) >> 30
         tables = PAGE * (1 + directories + self.memory // LARGE)
-        self._tables = mmap.mmap(-1, (tables + LARGE - 1) // LARGE * LARGE, anonymous)
+        self._tables = anonymous((tables + LARGE - 1) // LARGE * LARGE)
         self._guest = GuestMemory(header, self._image, self._ram, self._tables, rest)
         try:
             self.machine = Machine()
@@ -232,6 +230,11 @@ class Tender:
         struct.pack_into(
             f"<{regions}Q", self._tables, PAGE, *(RAM_BASE + i * LARGE | _LARGE_USER for i in range(regions))
         )
+        # The one where the library OS puts the first stack's guard page is split here, where it costs least.
+        guard = (self.memory - min(L["STACK_PAGES"] * PAGE, self.memory // 8)) // LARGE - 1
+        table, pages = PAGE * (1 + directories + guard), RAM_BASE + guard * LARGE
+        struct.pack_into("<512Q", self._tables, table, *range(pages | _USER, pages + LARGE | _USER, PAGE))
+        struct.pack_into("<Q", self._tables, PAGE + 8 * guard, TABLES_BASE + table | _TABLE)
         large = len(self._tables) // LARGE
         struct.pack_into(
             f"<{large}Q",

@@ -91,6 +91,7 @@
 #define THREAD_FS_AT 4128
 
 #define PAGE 4096
+#define STACK_PAGES 2048   /* of the first thread's stack, at most: an eighth of the memory where that is less */
 #define THREAD_STACK 16384 /* the stack of one thread inside the library OS */
 
 #endif
