@@ -10,7 +10,8 @@ from pathlib import Path
 from _figures import APPLICATION, HELLO, Bench, Figure, beside, first_line, in_turn
 from mirage.hvt import Tender
 
-TENDER = [sys.executable, "-m", "mirage.hvt"]
+TENDER = [str(Path(sys.executable).with_name("mirage-hvt"))]
+"""The command as people type it; `python -m` would import `runpy` first."""
 
 
 def boot(bench: Bench) -> Iterator[Figure]:
