@@ -1,7 +1,7 @@
 """The image file: what its header says, read and written in one place.
 
 An image is memory, page by page, as the guest finds it at `IMAGE_BASE`: header, shared page, library OS, descriptor
-tables, page tables, files. The tender maps it copy-on-write and writes a few words. The manifest, JSON for people and
+tables, page tables, files. The tender takes a copy of it and writes a few words. The manifest, JSON for people and
 tools, follows the last page.
 """
 

@@ -6,7 +6,6 @@ mappings or nowhere. Nothing else in the tender turns a guest's word into a plac
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 
@@ -50,8 +49,10 @@ def map_image(file: int, size: int) -> mmap.mmap:
 def anonymous(size: int) -> mmap.mmap:
     """Zeros, in large pages where there are some, that cost nothing until they are touched."""
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000))
-    with contextlib.suppress(OSError):  # a kernel without them
+    try:  # noqa: SIM105 - contextlib takes two milliseconds to import, a tenth of a guest's start
         memory.madvise(mmap.MADV_HUGEPAGE)
+    except OSError:
+        pass  # a kernel without them
     return memory
 
 
