@@ -243,7 +243,7 @@ def test_options_and_manifest(
     image, disk = str(tmp_path / "image.hvt"), tmp_path / "disk"
     disk.write_bytes(bytes(2048))
     assert main(["build", str(script), "-o", image, "--block", "blk0", "--net", "net0", "--memory", "16"]) == 0
-    assert main(["show", image]) == 0
+    assert main(["show", "--json", image]) == 0
     assert '"blk0": "block",\n  "net0": "net"' in capfd.readouterr().out
     assert main(["build", str(script), "-o", image, "--block", "blk0", "--memory", "16"]) == 0
     options = ["--block", f"blk0={disk}:ro", "--arg", "host=a=b", "--arg=port=80"]

@@ -110,7 +110,7 @@ def test_the_manifest_names_distributions(tmp_path: Path, capsys: pytest.Capture
     install(tmp_path, "p", {"p.py": b""})
     (tmp_path / "main.py").write_text("")
     build(tmp_path / "image.hvt", tmp_path / "main.py", path=[str(tmp_path)], distributions=["p"])
-    assert main(["show", str(tmp_path / "image.hvt")]) == 0
+    assert main(["show", "--json", str(tmp_path / "image.hvt")]) == 0
     manifest = json.loads(capsys.readouterr().out)
     assert manifest["distributions"] == {"p": "1.0"}
     assert manifest["files"]["/usr/lib/mirage/site/p.py"]["size"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from mirage.hvt import BuildError, HostError, ImageError, Tender, build
 from mirage.hvt.__main__ import main
+from mirage.hvt._commands import _summary, show_command
 from mirage.hvt._elf import Elf
 from mirage.hvt._format import FIELDS, MAGIC, Header, pack_arguments, unpack_arguments
 from mirage.hvt._modules import Finder, closure, imports
@@ -113,6 +115,25 @@ def test_an_unknown_module_is_named(tmp_path: Path) -> None:
         build(tmp_path / "x", tmp_path / "main.py", modules=["no_such_module"])
 
 
+@pytest.mark.parametrize("manifest", [b"", b"{", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"python": 3, "files": []}'])
+def test_a_damaged_manifest_is_an_error(tmp_path: Path, manifest: bytes) -> None:
+    """Whatever stands where the manifest should be."""
+    words = dict.fromkeys(FIELDS, 0x40002000) | {"end": 0x40100000, "manifest_offset": 4096}
+    header = Header(**words | {"manifest_size": len(manifest)}).pack()
+    (tmp_path / "x").write_bytes(header.ljust(4096, b"\0") + manifest)
+    with pytest.raises(ImageError, match="manifest"):
+        show_command([str(tmp_path / "x")])
+    (tmp_path / "x").write_bytes(Header(**words | {"manifest_size": 1 << 40}).pack().ljust(4096, b"\0"))
+    with pytest.raises(ImageError, match="cut short"):
+        show_command([str(tmp_path / "x")])
+
+
+def test_a_manifest_does_not_steer_the_terminal() -> None:
+    """An image may come from anywhere."""
+    manifest = {"python": "\x1b[2J", "memory": 1, "devices": {}, "writable": [], "distributions": {}, "modules": []}
+    assert _summary(manifest | {"files": {}})[0] == "Python         \\x1b[2J"
+
+
 @pytest.mark.parametrize("memory", [0, 1 << 20, (16 << 20) + 4096, 1 << 40])
 def test_memory_of_an_impossible_size_is_refused(tmp_path: Path, memory: int) -> None:
     """Too little, too much, or not whole large pages."""
@@ -174,7 +195,8 @@ def test_the_command_builds_runs_and_shows(tmp_path: Path) -> None:
     assert command("build", str(script), "-o", image).returncode == 0
     done = command("run", "--memory", "32", image, "now")
     assert (done.stdout, done.returncode) == ("hello you ['now']\n", 3)
-    assert '"/app/hello.py"' in command("show", image).stdout
+    assert '"/app/hello.py"' in command("show", "--json", image).stdout
+    assert re.search(r"^ +2 +0\.00  the application$", command("show", image).stdout, re.MULTILINE)
 
 
 @pytest.mark.kvm

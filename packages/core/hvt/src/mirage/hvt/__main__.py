@@ -8,7 +8,7 @@ _USAGE = """\
 usage: mirage-hvt build [options] SCRIPT -o IMAGE    make an image that runs SCRIPT
        mirage-hvt run [options] IMAGE [ARGUMENT ...] boot an image on /dev/kvm
        mirage-hvt resume SNAPSHOT                    let a saved guest go on
-       mirage-hvt show IMAGE                         print an image's manifest
+       mirage-hvt show IMAGE                         say what is in an image
 
 `mirage-hvt COMMAND --help` says more.
 """

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
+from mirage.hvt._collect import APPLICATION, LIBRARIES, SITE, STDLIB
 from mirage.hvt._format import Header
 from mirage.hvt._layout import PAGE
-from mirage.hvt.errors import BuildError
+from mirage.hvt.errors import BuildError, ImageError
 from mirage.hvt.image import DEFAULT_MEMORY, build
+
+_LARGEST = 64 << 20
+"""Octets of a manifest that is read."""
+_PLACES = {
+    f"{SITE}/": "distributions and modules on the path",
+    f"{LIBRARIES}/": "shared libraries",
+    f"{STDLIB}/": "the standard library",
+    f"{APPLICATION}/": "the application",
+    "/usr/bin/": "the interpreter",
+    "/lib": "the dynamic linker",
+}
+"""Folders of a guest, the narrower first, and what they hold."""
 
 
 def build_command(words: list[str]) -> int:
@@ -57,12 +72,64 @@ def build_command(words: list[str]) -> int:
 
 
 def show_command(words: list[str]) -> int:
-    """Print an image's manifest."""
-    parser = argparse.ArgumentParser(prog="mirage-hvt show", description="Print an image's manifest.")
+    """Print what is in an image."""
+    parser = argparse.ArgumentParser(prog="mirage-hvt show", description="Print what is in an image.")
     parser.add_argument("image", type=Path)
+    parser.add_argument("--json", action="store_true", help="the whole manifest: every file with its SHA-256")
     chosen = parser.parse_args(words)
-    with chosen.image.open("rb") as file:
-        header = Header.unpack(file.read(PAGE))
-        file.seek(header.manifest_offset)
-        print(file.read(header.manifest_size).decode())
+    text = _manifest(chosen.image)
+    if chosen.json:
+        print(text)
+        return 0
+    try:
+        lines = _summary(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ImageError(f"the manifest of {chosen.image} is damaged; build it again") from error
+    print("\n".join(lines))
     return 0
+
+
+def _manifest(image: Path) -> str:
+    """The manifest's text. Raises `ImageError`."""
+    with image.open("rb") as file:
+        header = Header.unpack(file.read(PAGE))
+        size = image.stat().st_size
+        if header.manifest_offset > size or header.manifest_size > min(size - header.manifest_offset, _LARGEST):
+            raise ImageError(f"{image} is cut short; build it again")
+        file.seek(header.manifest_offset)
+        try:
+            return file.read(header.manifest_size).decode()
+        except UnicodeDecodeError as error:
+            raise ImageError(f"the manifest of {image} is damaged; build it again") from error
+
+
+def _printable(text: str) -> str:
+    """An image may come from anywhere: what could steer a terminal is shown as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _summary(manifest: dict[str, Any]) -> list[str]:
+    """What people look for: the interpreter, what it needs, and where the octets are."""
+    folders: dict[str, list[int]] = {}
+    for path, file in manifest["files"].items():
+        known = next((name for name in _PLACES if path.startswith(name)), "elsewhere")
+        folders.setdefault(known, []).append(file["size"])
+    devices = [f"/dev/{name} ({kind})" for name, kind in manifest["devices"].items()]
+    distributions = [f"{name} {version}" for name, version in manifest["distributions"].items()]
+    facts = {
+        "Python": [manifest["python"]],
+        "memory": [f"{manifest['memory'] >> 20} MiB"],
+        "devices": devices,
+        "writable": ["/tmp", *manifest["writable"]],  # noqa: S108 - the guest's own
+        "distributions": distributions,
+        "modules": [str(len(manifest["modules"]))],
+    }
+    lines = []
+    for what, values in facts.items():
+        lines += [f"{'' if n else what:14} {_printable(value)}" for n, value in enumerate(values or ["none"])]
+    lines += ["", f"{'files':>7} {'MB':>8}  where"]
+    for folder, sizes in sorted(folders.items(), key=lambda item: -sum(item[1])):
+        lines.append(f"{len(sizes):7} {sum(sizes) / 1e6:8.2f}  {_PLACES.get(folder, folder)}")
+    every = [size for sizes in folders.values() for size in sizes]
+    lines.append(f"{len(every):7} {sum(every) / 1e6:8.2f}  in all")
+    return lines
