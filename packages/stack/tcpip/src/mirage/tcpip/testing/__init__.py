@@ -1,0 +1,1 @@
+"""For tests of what runs over the stack: seeded links in virtual time, and a scripted peer."""
