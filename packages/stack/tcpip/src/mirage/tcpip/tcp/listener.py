@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectionAborted, LimitReached, NetworkFailure
+from ..errors import NetworkFailure
 from ..news import Endpoint
-from ..wire.tcp import ACK, CWR, ECE, RST, SYN, Segment
+from ..wire.tcp import ACK, RST, SYN, Segment
+from . import passive
 from .state import State
 
 if TYPE_CHECKING:
@@ -60,55 +61,40 @@ class Listener(Endpoint):
         if flags & RST:
             return True
         if flags & ACK:
-            return self._cookie_returned(key, packet, segment, now)
+            return self._completed(key, packet, segment, now)
         if not flags & SYN:
             return True
         tcp = self._tcp
         if len(self._ready) >= self.backlog:
             tcp.counters["tcp.backlog-full"] += 1
             return True  # silently: the peer tries again
-        try:
-            connection = self._half_opened(key, packet, segment, now)
-        except NetworkFailure:
-            return True
-        except LimitReached:
-            return True
-        if connection is None:
-            return True
-        connection.syn_due = True
-        connection.ecn = tcp.settings.ecn and flags & (ECE | CWR) == (ECE | CWR)
-        connection.schedule()
-        return True
-
-    def _half_opened(self, key: bytes, packet: Packet, segment: Segment, now: float) -> Connection | None:
-        from .tcp import syn_received  # the two know each other
-
-        tcp = self._tcp
         if tcp.open >= tcp.settings.max_connections:
             tcp.counters["tcp.too-many-connections"] += 1
-            return None
-        if len(self._half_open) >= self.backlog or tcp.half_open >= tcp.settings.max_half_open:
+        elif len(self._half_open) >= self.backlog or tcp.half_open >= tcp.settings.max_half_open:
             tcp.counters["tcp.cookies-sent"] += 1
-            tcp.send_cookie(packet, segment, now)
-            return None
-        connection = syn_received(tcp, key, packet, segment, now)
+            passive.send_cookie(tcp, packet, segment, now)
+        else:
+            try:
+                self._adopt(passive.from_syn(tcp, key, packet, segment, now))
+            except NetworkFailure:
+                tcp.counters["tcp.syn-without-route"] += 1
+        return True
+
+    def _adopt(self, connection: Connection) -> None:
         connection.listener = self
         self._half_open.add(connection)
-        tcp.half_open += 1
-        return connection
+        self._tcp.half_open += 1
 
-    def _cookie_returned(self, key: bytes, packet: Packet, segment: Segment, now: float) -> bool:
-        """An ACK for no connection: it may answer a SYN cookie."""
+    def _completed(self, key: bytes, packet: Packet, segment: Segment, now: float) -> bool:
+        """An ACK for no connection: it may bring a SYN cookie back."""
         tcp = self._tcp
         if len(self._ready) >= self.backlog or tcp.open >= tcp.settings.max_connections:
             return True
-        connection = tcp.from_cookie(key, packet, segment, now)
+        connection = passive.from_cookie(tcp, key, packet, segment, now)
         if connection is None:
             return False
         tcp.counters["tcp.cookies-accepted"] += 1
-        connection.listener = self
-        self._half_open.add(connection)
-        tcp.half_open += 1
+        self._adopt(connection)
         connection.segment(
             segment.sequence,
             segment.acknowledgment,
@@ -138,8 +124,3 @@ class Listener(Endpoint):
         if connection in self._half_open:
             self._half_open.discard(connection)
             self._tcp.half_open -= 1
-
-    def refuse_all(self) -> None:
-        """Drop everything that is half-open: for tests of a flood."""
-        for connection in list(self._half_open):
-            connection.finish(ConnectionAborted("dropped"))

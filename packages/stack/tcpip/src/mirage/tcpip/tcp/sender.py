@@ -449,7 +449,7 @@ class Sender:
             self.recover = self.nxt
             self.phase = _RECOVERY
             self.undo_before = now if newly_lost else None
-            self.prr.start(flight, int(self.congestion.ssthresh), self.mss)
+            self.prr.start(self.nxt - self.una, self.congestion.ssthresh, self.mss)
 
     def _count(
         self, acked: int, delivered: int, newly_lost: int, rtt: float | None, before: int, limited: bool, now: float

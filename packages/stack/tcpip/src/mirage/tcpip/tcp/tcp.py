@@ -33,12 +33,12 @@ from ..wire.checksum import ones_sum
 from ..wire.tcp import ACK, FIN, RST, SYN, Segment, build, parse, parse_options
 from . import handshake, timers, transmit
 from .connection import Connection
-from .cubic import Cubic
+from .cookies import SynCookies
+from .congestion import controller
 from .framer import Framer
-from .isn import Secrets
+from .isn import InitialNumbers, PortChooser
 from .listener import Listener
 from .receiver import Receiver
-from .reno import Reno
 from .rtt import RttEstimator
 from .sender import Sender
 from .state import State
@@ -49,15 +49,9 @@ __all__ = ["Listener", "Tcp"]
 _TCP = 6
 _PORTS = struct.Struct(">HH")
 _CHECKSUM_AT = 16
-_CONGESTION = {"cubic": Cubic, "reno": Reno}
 _CHALLENGES_PER_SECOND = 100
-_EPHEMERAL = (49152, 65535)
-"""RFC 6335 6."""
-_HARD = {
-    ErrorKind.PROTOCOL_UNREACHABLE: True,
-    ErrorKind.PORT_UNREACHABLE: True,
-    ErrorKind.PROHIBITED: True,
-}
+_HARD = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
+"""What ends a connection that is being opened (RFC 1122 4.2.3.9)."""
 
 
 class Tcp:
@@ -81,9 +75,12 @@ class Tcp:
         self._time_waits: dict[bytes, TimeWait] = {}
         self._heap: list[tuple[float, int, Connection]] = []
         self._order = itertools.count()
-        self.secrets = Secrets(random)
+        self.numbers = InitialNumbers(random.generate)
+        self.ports = PortChooser(random.generate)
+        self.cookies = SynCookies(random.generate)
         self._challenges = 0
         self._challenges_from = now
+        self._congestion = controller(settings.congestion_control)
         ip.receivers[_TCP] = self.packet
         ip.error_receivers[_TCP] = self.icmp_error
 
@@ -97,7 +94,7 @@ class Tcp:
         if address is not None and not self.ip.is_local(address):
             raise AddressUnavailable("the address to listen at is none of this stack's")
         if port == 0:
-            port = self._free_port(lambda p: not self._taken(version, address, p))
+            port = self._port(self.ports.choose(address or b"", b"", 0, lambda p: self._taken(version, address, p)))
         elif self._taken(version, address, port):
             raise AddressInUse(f"somebody listens at port {port} already")
         listener = Listener(self, version, address, port, backlog)
@@ -132,20 +129,23 @@ class Tcp:
         connection.schedule()
         return connection
 
-    def make(self, key: bytes, path: Path, local_port: int, remote_port: int, now: float) -> Connection:
+    def make(
+        self, key: bytes, path: Path, local_port: int, remote_port: int, now: float, *, iss: int | None = None
+    ) -> Connection:
         """A connection with nothing agreed on yet, in the table."""
         settings = self.settings
         framer = Framer(path, local_port, remote_port)
-        iss = self.secrets.initial_sequence(path.local, local_port, path.remote, remote_port, now)
+        if iss is None:
+            iss = self.numbers.isn(path.local, local_port, path.remote, remote_port, now)
         mss = max(path.mtu - framer.overhead, 1)
         estimator = RttEstimator(settings.rto_initial, settings.rto_min, settings.rto_max)
-        congestion = _CONGESTION[settings.congestion_control](mss, settings.initial_window)
+        congestion = self._congestion(mss, settings.initial_window)
         sender = Sender(iss, mss, congestion, estimator)
         sender.sack = settings.sack
         receiver = Receiver(settings.receive_buffer, handshake.scale_for(settings.receive_buffer))
         connection = Connection(self, key, framer, sender, receiver, now)
         connection.receive_mss = mss
-        connection.timestamp_offset = self.secrets.timestamp_offset(path.local, path.remote)
+        connection.timestamp_offset = self.numbers.timestamp_offset(path.local, path.remote)
         self.connections[key] = connection
         self.open += 1
         return connection
@@ -156,20 +156,19 @@ class Tcp:
             raise LimitReached(f"there are {self.open} connections, as many as Settings.max_connections allows")
 
     def _choose_port(self, path: Path, remote_port: int) -> int:
-        def free(port: int) -> bool:
-            known = self.connections.get(path.remote + path.local + _PORTS.pack(remote_port, port))
-            return known is None and not self._taken(4 if len(path.local) == 4 else 6, path.local, port)
+        version = 4 if len(path.local) == 4 else 6
 
-        return self._free_port(free, self.secrets.port_offset(path.local, path.remote, remote_port))
+        def taken(port: int) -> bool:
+            key = path.remote + path.local + _PORTS.pack(remote_port, port)
+            return key in self.connections or self._taken(version, path.local, port)
 
-    def _free_port(self, free: object, offset: int = 0) -> int:
-        low, high = _EPHEMERAL
-        count = high - low + 1
-        for step in range(count):
-            port = low + (offset + self.secrets.next_port() + step) % count
-            if free(port):  # type: ignore[operator]
-                return port
-        raise LimitReached(f"all ports from {low} to {high} are taken")
+        return self._port(self.ports.choose(path.local, path.remote, remote_port, taken))
+
+    def _port(self, chosen: int | None) -> int:
+        if chosen is None:
+            self.counters["tcp.no-port"] += 1
+            raise LimitReached("all local ports for this destination are taken")
+        return chosen
 
     # What arrives
 
@@ -286,7 +285,7 @@ class Tcp:
                 known.schedule()
             return
         text = f"{error.kind.value}, says the network"
-        if _HARD.get(error.kind, False):
+        if error.kind in _HARD:
             known.icmp_error(ConnectionRefused(text), True, error, now)
         else:
             known.icmp_error(Unreachable(text), False, error, now)
@@ -372,16 +371,3 @@ class Tcp:
     def all(self) -> Iterator[Connection]:
         """The connections, TIME-WAIT left out."""
         return (c for c in self.connections.values() if isinstance(c, Connection))
-
-
-def syn_received(tcp: Tcp, key: bytes, packet: Packet, segment: Segment, now: float) -> Connection:
-    """A connection for a SYN that has come (RFC 9293 3.10.7.2), not yet answered. Raises `NoRoute`, `LimitReached`."""
-    path = tcp.ip.path(packet.source, now, local=packet.destination, interface=packet.interface)
-    connection = tcp.make(key, path, segment.destination_port, segment.source_port, now)
-    options = parse_options(segment.options)
-    connection.state = State.SYN_RECEIVED
-    connection.receiver.start(segment.sequence)
-    handshake.agree(connection, options, segment.window, now)
-    connection.sender.edge = connection.sender.iss + 1 + segment.window
-    return connection
-
