@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -23,13 +24,6 @@ from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.tcp.tcp import Listener, Tcp
 from mirage.tcpip.wire.checksum import checksum, ones_sum, ones_sum_parts
 from mirage.types import Checksum, FrameMeta, Offload
-
-
-@dataclass
-class Wire:
-    """One direction: what happens to a frame is decided by `fate`, which gives the delays of its copies."""
-
-    fate: Callable[[bytes], list[float]]
 
 
 @dataclass
@@ -188,7 +182,7 @@ class Pair:
         self.delay = delay
         self.fate: Callable[[Host, bytes], list[float]] = lambda source, frame: [self.delay]
         """What happens to a frame: the delays of its copies, none for a loss."""
-        self._flying: list[tuple[float, int, Host, FrameMeta, bytes]] = []
+        self._flying: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.log: list[tuple[float, Host, bytes]] = []
 
@@ -225,8 +219,7 @@ class Pair:
             return False
         self.now = max(self.now, at)
         while self._flying and self._flying[0][0] <= self.now:
-            _, _, host, meta, frame = heapq.heappop(self._flying)
-            host.frame(meta, memoryview(frame), self.now)
+            heapq.heappop(self._flying)[2]()
         self._collect()
         return True
 
@@ -239,7 +232,14 @@ class Pair:
                 frame = b"".join(parts)
                 self.log.append((self.now, host, frame))
                 for delay in self.fate(host, frame):
-                    heapq.heappush(self._flying, (self.now + delay, next(self._order), other, meta, frame))
+                    self.later(delay, partial(self._arrive, other, meta, frame))
+
+    def _arrive(self, host: Host, meta: FrameMeta, frame: bytes) -> None:
+        host.frame(meta, memoryview(frame), self.now)
+
+    def later(self, delay: float, what: Callable[[], None]) -> None:
+        """Have something happen after `delay` seconds."""
+        heapq.heappush(self._flying, (self.now + delay, next(self._order), what))
 
     def run(self, until: Callable[[], bool], patience: float = 1000.0) -> None:
         """Let things happen until something is so."""

@@ -11,9 +11,9 @@ One turn of whoever drives it:
 
 The frames must stay as they are until `poll` returns. `input` never raises for what is in them.
 
-`input` has a fast lane: a TCP segment over plain IPv4 or IPv6 whose connection is known goes to the connection after one
-`unpack` and one look into a dictionary. Everything else takes the ordinary way through the IP layer, and so would these:
-`Stack.fast = False` turns the lane off, and a test holds both to the same outcome.
+`input` has a fast lane: a TCP segment over plain IPv4 or IPv6 whose connection is known goes to the connection after
+one `unpack` and one look into a dictionary. Everything else takes the ordinary way through the IP layer, and so would
+these: `Stack.fast = False` turns the lane off, and a test holds both to the same outcome.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Address = str | bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 # destination | (source) | type | version | class | length | id | fragment | hop limit | protocol | (checksum) |
 # addresses and ports | sequence | acknowledgment | offset and flags | window
 _IP4 = struct.Struct(">6s6xHBBH2xHBB2x12sIIHH")
-# destination | (source) | type | version, class, flow | length | next header | hop limit | addresses and ports | the same
+# destination | (source) | type | version, class, flow | length | next header | hop limit | addresses, ports | as above
 _IP6 = struct.Struct(">6s6xHIHBB36sIIHH")
 _TYPE4, _TYPE6, _TCP = 0x0800, 0x86DD, 6
 _SHORTEST4, _SHORTEST6 = 54, 74

@@ -72,6 +72,7 @@ class Connection(Endpoint):
         "keepalive_idle",
         "keepalive_interval",
         "keepalive_limit",
+        "keepalive_since",
         "keepalive_tries",
         "key",
         "last_ack_sent",
@@ -84,9 +85,9 @@ class Connection(Endpoint):
         "nodelay",
         "peer_mss",
         "persist_tries",
-        "plpmtud",
         "progress_at",
         "quick_acks",
+        "receive_full",
         "receive_mss",
         "receiver",
         "scale",
@@ -130,6 +131,9 @@ class Connection(Endpoint):
         # What was agreed on in the handshake
         self.peer_mss = 536  # RFC 9293 3.7.1, MUST-15
         self.receive_mss = 0
+        """What our SYN said that a segment to us may carry."""
+        self.receive_full = 0
+        """What is left of that beside the timestamps: full segments have this size (RFC 6691)."""
         self.scaled = True
         """Whether windows are scaled (RFC 7323 2.2)."""
         self.scale = 0
@@ -166,7 +170,6 @@ class Connection(Endpoint):
         """When something was acknowledged last, or went out with nothing else under way."""
         self.persist_tries = 0
         self.holding = False
-        self.plpmtud = None
         # What the application may choose
         self.nodelay = False
         """Whether small segments are sent at once (no Nagle, RFC 9293 3.7.4)."""
@@ -177,6 +180,8 @@ class Connection(Endpoint):
         self.keepalive_interval = settings.keepalive_interval
         self.keepalive_limit = settings.keepalive_probes
         self.keepalive_tries = 0
+        """Probes since `last_heard`, if that is `keepalive_since`; otherwise somebody has answered."""
+        self.keepalive_since = now
         self.low_water = 0
         """When `queued` has sunk to this after `wait_for_room`, there are news."""
         self.waiting_for_room = False
@@ -325,9 +330,7 @@ class Connection(Endpoint):
                         receiver.readable += size
                         receiver.nxt += size
                         self._received(size, now)
-                    if sender.queued or sender.fin_queued:
-                        self.schedule()
-                    elif self.waiting_for_room:
+                    if sender.queued or sender.fin_queued or self.waiting_for_room:
                         self.schedule()
                     return
         self._arrived(sequence, acknowledgment, flags, window, payload, parse_options(options), marked, now)
@@ -340,8 +343,8 @@ class Connection(Endpoint):
             self.holding = True
             self.tcp.holding.append(self)
         self.ack_octets += size
-        mss = self.receive_mss
-        if self.ack_octets >= 2 * mss or (self.quick_acks and size >= mss):
+        full = self.receive_full
+        if self.ack_octets >= 2 * full or (self.quick_acks and size >= full):
             if self.quick_acks:
                 self.quick_acks -= 1
             self.ack_due = True
@@ -377,10 +380,12 @@ class Connection(Endpoint):
                 if payload or flags & (SYN | FIN):
                     self._acknowledge_now()  # RFC 7323 5.3 R1; not for an ACK that others have overtaken
                 return
-        if self.state is State.SYN_RECEIVED and flags & (SYN | RST | ACK) == SYN and start == receiver.irs:
-            self.syn_due = True  # our SYN,ACK was lost
-            self.schedule()
-            return
+        if self.state is State.SYN_RECEIVED and flags & SYN and start == receiver.irs and not flags & RST:
+            if not flags & ACK:
+                self.syn_due = True  # our SYN,ACK was lost
+                self.schedule()
+                return
+            start, flags = receiver.nxt, flags & ~SYN  # both opened at once, and this acknowledges our SYN
         length = len(payload) + bool(flags & FIN) + bool(flags & SYN)
         if not receiver.acceptable(start, length):
             # First check. A RST outside the window is nothing (RFC 9293 3.10.7.4).
@@ -396,14 +401,10 @@ class Connection(Endpoint):
                 return
             payload, flags = payload[:0], flags & ~FIN  # the window is closed: its ACK counts all the same
         self.last_heard = now
-        self.keepalive_tries = 0
         if flags & RST:
             self._reset_by_peer(start, now)
             return
         if flags & SYN:
-            if self.state is State.SYN_RECEIVED and start == receiver.irs:
-                self._acknowledge_now()
-                return
             self._challenge()  # RFC 5961 4.2
             return
         if not flags & ACK:
@@ -601,9 +602,8 @@ class Connection(Endpoint):
     @property
     def keepalive_at(self) -> float:
         """When the next keep-alive probe is due (RFC 9293 3.8.4)."""
-        if not self.keepalive_tries:
-            return self.last_heard + self.keepalive_idle
-        return self.last_heard + self.keepalive_idle + self.keepalive_tries * self.keepalive_interval
+        tries = self.keepalive_tries if self.last_heard == self.keepalive_since else 0
+        return self.last_heard + self.keepalive_idle + tries * self.keepalive_interval
 
     def enter_time_wait(self, now: float) -> None:
         """Both sides are done, and this one keeps the address pair for a while (RFC 9293 3.4.2)."""

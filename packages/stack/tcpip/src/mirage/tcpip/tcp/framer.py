@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 from mirage.types import Checksum, FrameMeta, Offload, Segmentation
+from mirage.types.devices import Buffer
 
 from ..ip.path import Path
 from ..wire.checksum import ones_sum, ones_sum_parts
@@ -169,7 +170,7 @@ class Framer:
                 pseudo % 65535,
                 0,
             )
-        frame = [header + options if options else header]
+        frame: list[Buffer] = [header + options if options else header]
         if size:
             frame += parts
         interface = path.interface
@@ -178,7 +179,7 @@ class Framer:
         else:
             meta = _COMPLETE
             self._checksum(frame, pseudo)
-        interface.output.append((meta, frame))  # type: ignore[arg-type]  # Buffer is wider than what is here
+        interface.output.append((meta, frame))
 
     def _cuts(self, flags: int) -> bool:
         """Whether the device cuts super-frames of this connection's version of IP, and with these flags."""
@@ -187,7 +188,7 @@ class Framer:
             needed |= Offload.ECN
         return needed in self.path.interface.offload
 
-    def _checksum(self, frame: list[bytes | memoryview], pseudo: int) -> None:
+    def _checksum(self, frame: list[Buffer], pseudo: int) -> None:
         """Put the complete checksum into the first part of a frame."""
         start = _ETHERNET + (_IP6 if self.version6 else _IP4)
         first = bytearray(frame[0])

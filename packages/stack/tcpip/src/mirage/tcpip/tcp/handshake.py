@@ -59,12 +59,13 @@ def agree(connection: Connection, options: Options, window: int, now: float) -> 
         connection.timestamp_recent = options.timestamps[0]
         connection.timestamp_recent_at = now
     connection.window = connection.max_window = window  # that of a SYN is not scaled (RFC 7323 2.2)
+    connection.receive_full = connection.receive_mss - (_TIMESTAMP_OCTETS if connection.timestamps else 0)
     update_mss(connection)
     sender.congestion.cwnd = sender.congestion.initial_window
 
 
 def update_mss(connection: Connection) -> None:
-    """Work out how much a full segment carries: the path, the peer and the options decide (RFC 9293 3.7.1, RFC 6691)."""
+    """How much a full segment carries: the path, the peer and the options decide (RFC 9293 3.7.1, RFC 6691)."""
     framer = connection.framer
     mss = min(connection.peer_mss, framer.path.mtu - framer.overhead)
     if connection.timestamps:
@@ -117,7 +118,14 @@ def answered(
     if payload or flags & FIN:  # text with the SYN,ACK (RFC 9293 3.10.7.3): allowed, and rare
         rest = flags & ~SYN
         connection.segment(
-            receiver.nxt & 0xFFFFFFFF, acknowledgment, rest, window >> connection.scale, payload, payload[:0], False, now
+            receiver.nxt & 0xFFFFFFFF,
+            acknowledgment,
+            rest,
+            window >> connection.scale,
+            payload,
+            payload[:0],
+            False,
+            now,
         )
 
 

@@ -162,7 +162,7 @@ class Sender:
         self.queued += len(data)
 
     def take(self, size: int, fin: bool, now: float) -> Sent:
-        """Move `size` octets from the queue into a record, with the FIN behind them if `fin`, and count them as sent."""
+        """Move `size` octets from the queue into a record, with the FIN behind them if `fin`; they count as sent."""
         queue = self.queue
         if size == self.queued:
             parts = queue
@@ -189,11 +189,8 @@ class Sender:
         """The first lost record that may be sent again, cut to what is allowed; counted as sent."""
         if not self.lost:
             return None
-        for index, record in enumerate(self.sent):
-            if record.lost:
-                break
-        else:
-            raise AssertionError("octets are counted as lost, but no record is")
+        index = next(index for index, record in enumerate(self.sent) if record.lost)
+        record = self.sent[index]
         size = record.end - record.start
         if size > allowed:
             whole = max(allowed // self.mss, 1) * self.mss
@@ -243,9 +240,7 @@ class Sender:
         if self._probe_end is not None and ack >= self._probe_end:
             self._probe_end = None
         congestion = self.congestion
-        congestion.on_ack(
-            acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt
-        )
+        congestion.on_ack(acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt)
         self.arm(now)
         return acked
 
@@ -527,6 +522,11 @@ class Sender:
         self.phase = _LOSS
         self._probe_end = None
         self.duplicates = 0
+        if self.sent[0].sacked:
+            # The peer had this and does not acknowledge it: it has thrown away what it said it had (RFC 2018 8).
+            for record in self.sent:
+                record.sacked = False
+            self.sacked = 0
         self.lost = 0
         for record in self.sent:
             if not record.sacked:
@@ -535,14 +535,10 @@ class Sender:
         self.rtt.back_off()
         self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
 
-    def forget_sacks(self) -> None:
-        """After a timeout what the peer said it has may be gone (RFC 2018 8)."""
-        for record in self.sent:
-            record.sacked = False
-        self.sacked = 0
-
-    def lose_all(self) -> None:
+    def lose_all(self, now: float) -> None:
         """Everything that is out has to go again, and no congestion is to blame: the packets were too big."""
+        self._probe_end = None
+        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
         for record in self.sent:
             if not record.sacked and not record.lost:
                 record.lost = True

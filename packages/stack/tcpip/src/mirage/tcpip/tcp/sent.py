@@ -1,6 +1,7 @@
 """What was sent and is not acknowledged: one record for each segment or super-segment, in sequence order.
 
-A record holds its octets, so that a retransmission is a slice of it; a SACK block that covers only a part cuts it in two.
+A record holds its octets, so that a retransmission is a slice of it; a SACK block that covers only a part
+cuts it in two.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ from ..settings import Settings
 from ..wire.checksum import ones_sum
 from ..wire.tcp import ACK, FIN, RST, SYN, Segment, build, parse, parse_options
 from . import handshake, timers, transmit
+from .congestion import controller
 from .connection import Connection
 from .cookies import SynCookies
-from .congestion import controller
 from .framer import Framer
 from .isn import InitialNumbers, PortChooser
 from .listener import Listener
@@ -103,8 +103,7 @@ class Tcp:
 
     def _taken(self, version: int, address: bytes | None, port: int) -> bool:
         return any(
-            v == version and p == port and (a is None or address is None or a == address)
-            for v, a, p in self.listeners
+            v == version and p == port and (a is None or address is None or a == address) for v, a, p in self.listeners
         )
 
     def connect(self, path: Path, remote_port: int, local_port: int, now: float) -> Connection:
@@ -247,9 +246,7 @@ class Tcp:
             sequence, acknowledgment, flags = 0, segment.sequence + length, RST | ACK
         try:
             path = self.ip.path(packet.source, now, local=packet.destination, interface=packet.interface)
-            header = build(
-                segment.destination_port, segment.source_port, sequence, acknowledgment, flags, 0
-            )
+            header = build(segment.destination_port, segment.source_port, sequence, acknowledgment, flags, 0)
             path.send(_TCP, [header], now, checksum_offset=_CHECKSUM_AT)
         except NetworkFailure:
             return
@@ -281,7 +278,7 @@ class Tcp:
             path.reduce(error.mtu, now)
             if path.mtu < before and known.state.synchronized:
                 handshake.update_mss(known)
-                sender.lose_all()
+                sender.lose_all(now)
                 known.schedule()
             return
         text = f"{error.kind.value}, says the network"

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["expired"]
 
-_BLACK_HOLE = 2
-"""Timeouts in a row after which full segments are suspected not to fit the path (RFC 4821 7.7)."""
-
 
 def expired(connection: Connection, now: float) -> None:
     """Do what is due; deadlines that are not due yet are set again."""
@@ -80,9 +77,6 @@ def _retransmit(connection: Connection, now: float) -> None:
         return
     connection.tcp.counters["tcp.timeouts"] += 1
     sender.on_retransmit_timer(now)
-    if sender.rtt.backoff >= _BLACK_HOLE:
-        sender.forget_sacks()
-        connection.framer.path.refresh(now)
     connection.schedule()
 
 
@@ -107,6 +101,8 @@ def _persist(connection: Connection, now: float) -> None:
 def _keepalive(connection: Connection, now: float) -> None:
     if connection.sender.sent:
         return  # the retransmission timer watches over it
+    if connection.keepalive_since != connection.last_heard:
+        connection.keepalive_since, connection.keepalive_tries = connection.last_heard, 0
     if connection.keepalive_tries >= connection.keepalive_limit:
         _give_up(connection, now)
         return

@@ -22,7 +22,7 @@ _HALF = 0x80000000
 class TimeWait:
     """A small record in the place of the connection: it answers, and lets a newer connection take over."""
 
-    __slots__ = ("_framer", "_nxt", "_offset", "_recent", "_rcv_nxt", "_tcp", "_timestamps", "_window", "key", "until")
+    __slots__ = ("_framer", "_nxt", "_offset", "_rcv_nxt", "_recent", "_tcp", "_timestamps", "_window", "key", "until")
 
     def __init__(self, tcp: Tcp, connection: Connection, now: float) -> None:
         self._tcp = tcp
@@ -77,7 +77,7 @@ class TimeWait:
             return
 
     def may_be_followed_by(self, sequence: int, timestamps: tuple[int, int] | None) -> bool:
-        """Whether a SYN with this sequence number and timestamp is newer than all of the old connection (RFC 6191 2)."""
+        """Whether a SYN with this sequence number and timestamp is newer than the old connection (RFC 6191 2)."""
         if self._timestamps and timestamps is not None and timestamps[0] != self._recent:
             return (timestamps[0] - self._recent) & _M < _HALF
         return 0 < (sequence - self._rcv_nxt) & _M < _HALF

@@ -140,9 +140,11 @@ def send_record(connection: Connection, record: Sent, now: float) -> None:
         if connection.ecn_echo:
             flags |= ECE
     window = receiver.advertise(connection.receive_mss)
-    options = _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent) if (
-        connection.timestamps
-    ) else b""
+    options = (
+        _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent)
+        if (connection.timestamps)
+        else b""
+    )
     if receiver.ranges or receiver.duplicate is not None:
         options += _sack(connection, sender.mss)
     connection.ack_due = False
@@ -175,9 +177,11 @@ def probe(connection: Connection, now: float) -> None:
 def _bare(connection: Connection, sequence: int, now: float) -> None:
     receiver = connection.receiver
     flags = ACK | (ECE if connection.ecn and connection.ecn_echo else 0)
-    options = _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent) if (
-        connection.timestamps
-    ) else b""
+    options = (
+        _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent)
+        if (connection.timestamps)
+        else b""
+    )
     if receiver.ranges or receiver.duplicate is not None:
         options += _sack(connection, connection.sender.mss)
     window = receiver.advertise(connection.receive_mss)
@@ -194,9 +198,7 @@ def _sack(connection: Connection, mss: int) -> bytes:
     blocks = receiver.sack_blocks(_BLOCKS_WITH_TIMESTAMPS if connection.timestamps else _BLOCKS)
     if not connection.sender.sack or not blocks:
         return b""
-    return _SACK_WORD(1, 1, 5, 2 + 8 * len(blocks)) + b"".join(
-        _BLOCK(left & _M, right & _M) for left, right in blocks
-    )
+    return _SACK_WORD(1, 1, 5, 2 + 8 * len(blocks)) + b"".join(_BLOCK(left & _M, right & _M) for left, right in blocks)
 
 
 def _syn(connection: Connection, now: float) -> None:
@@ -232,11 +234,12 @@ def reset(connection: Connection, now: float) -> None:
     """Tell the peer that it is over: RST with the next sequence number, and ACK (RFC 9293 3.10.5)."""
     connection.tcp.counters["tcp.resets-sent"] += 1
     sender, receiver = connection.sender, connection.receiver
-    options = _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent) if (
-        connection.timestamps
-    ) else b""
+    options = (
+        _TIMESTAMPS(_TIMESTAMP_WORD, timestamp(connection, now), connection.timestamp_recent)
+        if (connection.timestamps)
+        else b""
+    )
     try:
         connection.framer.emit(sender.nxt, receiver.nxt, RST | ACK, 0, options, [], 0, 1, 0, now)
     except NetworkFailure:
         return  # nobody is there to hear it
-
