@@ -269,6 +269,10 @@ class Connection(Endpoint):
                 transmit.reset(self, self.tcp.now)
             self.finish(ConnectionAborted("aborted by this side"))
 
+    def vanish(self) -> None:
+        """Forget the connection without a word to the peer, because another stack goes on with it (`handover`)."""
+        self.finish(ConnectionAborted("handed over to another stack"))
+
     def _why_not(self) -> str:
         if self.state is State.CLOSED:
             return str(self.error or "it is closed")

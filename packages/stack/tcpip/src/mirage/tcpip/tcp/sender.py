@@ -487,6 +487,10 @@ class Sender:
                 return
         self.timer, self.timer_at = Timer.RETRANSMIT, now + rto
 
+    def arm_for_handshake(self, now: float) -> None:
+        """A SYN has gone out."""
+        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+
     def on_reorder_timer(self, now: float) -> None:
         """Time has run out for what might have been reordered (RFC 8985 6.3)."""
         self.timer, self.timer_at = None, inf

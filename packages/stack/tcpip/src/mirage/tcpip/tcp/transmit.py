@@ -222,7 +222,7 @@ def _syn(connection: Connection, now: float) -> None:
     else:
         connection.ecn = False
     sender.nxt = sender.iss + 1
-    sender.timer, sender.timer_at = Timer.RETRANSMIT, now + sender.rtt.rto
+    sender.arm_for_handshake(now)
     try:
         connection.framer.emit(sender.iss, acknowledgment, flags, window, options, [], 0, 1, 0, now)
     except NetworkFailure as failure:
