@@ -1,0 +1,549 @@
+"""The sending half of a connection: what waits, what is under way, what was lost, and how much may go.
+
+Sequence numbers are unwrapped. `una` and `nxt` are SND.UNA and SND.NXT, `edge` is the right edge of the peer's window.
+Data waits in `queue`, moves into a `Sent` record when it goes out, and is dropped when it is acknowledged.
+
+Loss is found by RACK-TLP (RFC 8985) where the peer sends SACK, by three duplicates (RFC 5681, NewReno after RFC 6582)
+where it does not, and by the retransmission timer (RFC 6298) where nothing comes back. What is sent during recovery is
+proportional to what is delivered (PRR, RFC 9937); how fast it goes otherwise is the congestion control's.
+
+    OPEN ---- loss found ----> RECOVERY ---- all acknowledged that was out ----> OPEN
+      \\------ timer ------------> LOSS  ----- the same ----------------------------/
+"""
+
+from __future__ import annotations
+
+import enum
+from math import inf
+
+from .congestion import CongestionControl
+from .prr import ProportionalRateReduction
+from .rtt import RttEstimator
+from .sent import Sent, cut
+
+__all__ = ["Phase", "Sender", "Timer"]
+
+_DUPLICATES = 3
+"""RFC 5681 3.2, and RACK's threshold for giving up on reordering (RFC 8985 6.2)."""
+
+_MAX_STEP = 20
+"""RACK's largest multiple of a quarter of the round trip (RFC 8985 6.2)."""
+
+_TICK = 0.001
+"""Seconds of a tick of the timestamp clock."""
+
+_DELAYED_ACK = 0.2
+"""The longest that a peer's delayed acknowledgment is waited for before a tail probe (RFC 8985 7.2)."""
+
+
+class Phase(enum.Enum):
+    """What the sender is doing about loss."""
+
+    OPEN = "open"
+    RECOVERY = "recovery"
+    """Loss was found by acknowledgments."""
+    LOSS = "loss"
+    """The retransmission timer expired."""
+
+
+class Timer(enum.Enum):
+    """What the one timer of the sender is for."""
+
+    RETRANSMIT = "retransmission"
+    PROBE = "tail loss probe"
+    REORDER = "reordering"
+    PERSIST = "persist"
+
+
+_OPEN, _RECOVERY, _LOSS = Phase.OPEN, Phase.RECOVERY, Phase.LOSS
+
+
+class Sender:
+    """Send sequence space, loss recovery and congestion state of one connection."""
+
+    __slots__ = (
+        "_dsack_rounds",
+        "_fack",
+        "_probe_end",
+        "_rack_end",
+        "_rack_rtt",
+        "_rack_time",
+        "_reordered",
+        "_reordering_step",
+        "_step_persist",
+        "congestion",
+        "duplicates",
+        "edge",
+        "fin_queued",
+        "fin_sent",
+        "iss",
+        "lost",
+        "mss",
+        "nxt",
+        "phase",
+        "prr",
+        "queue",
+        "queued",
+        "recover",
+        "retransmissions",
+        "room",
+        "rtt",
+        "sack",
+        "sacked",
+        "sent",
+        "timer",
+        "timer_at",
+        "una",
+        "undo_before",
+    )
+
+    def __init__(self, iss: int, mss: int, congestion: CongestionControl, rtt: RttEstimator) -> None:
+        self.iss = iss
+        self.una = iss
+        self.nxt = iss
+        self.edge = iss
+        self.mss = mss
+        """Octets of payload in a full segment, options already taken off."""
+        self.queue: list[memoryview] = []
+        self.queued = 0
+        """Octets in `queue`."""
+        self.fin_queued = False
+        self.fin_sent = False
+        self.sent: list[Sent] = []
+        self.sacked = 0
+        """Octets that the peer has beyond a gap."""
+        self.lost = 0
+        """Octets that are lost and were not sent again."""
+        self.sack = False
+        self.phase = _OPEN
+        self.recover = iss
+        """SND.NXT when recovery began: it ends when all before it is acknowledged."""
+        self.room = 0
+        """During RECOVERY, octets that may be sent now (RFC 9937 6)."""
+        self.prr = ProportionalRateReduction()
+        self.congestion = congestion
+        self.rtt = rtt
+        self.duplicates = 0
+        self.retransmissions = 0
+        self.timer: Timer | None = None
+        self.timer_at = inf
+        self._rack_time = -inf
+        self._rack_end = iss
+        self._rack_rtt = 0.0
+        self._fack = iss
+        self._reordered = False
+        self._reordering_step = 1
+        self._step_persist = 0
+        self._dsack_rounds = iss
+        self._probe_end: int | None = None
+        self.undo_before: float | None = None
+
+    # What may go out
+
+    @property
+    def in_flight(self) -> int:
+        """Octets that are on their way, as far as is known (RFC 6675's pipe)."""
+        return self.nxt - self.una - self.sacked - self.lost
+
+    @property
+    def unacknowledged(self) -> int:
+        """Octets of sequence space that were sent and not acknowledged."""
+        return self.nxt - self.una
+
+    def allowance(self) -> int:
+        """Octets that congestion control lets go out now; may be negative."""
+        if self.phase is _RECOVERY:
+            return self.room
+        return int(self.congestion.cwnd) - (self.nxt - self.una - self.sacked - self.lost)
+
+    def put(self, data: memoryview) -> None:
+        """Queue octets of the application."""
+        self.queue.append(data)
+        self.queued += len(data)
+
+    def take(self, size: int, fin: bool, now: float) -> Sent:
+        """Move `size` octets from the queue into a record, with the FIN behind them if `fin`, and count them as sent."""
+        queue = self.queue
+        if size == self.queued:
+            parts = queue
+            self.queue = []
+        elif size < len(queue[0]):
+            first = queue[0]
+            parts = [first[:size]]
+            queue[0] = first[size:]
+        else:
+            parts, self.queue = cut(queue, size)
+        self.queued -= size
+        start = self.nxt
+        self.nxt = end = start + size + fin
+        if fin:
+            self.fin_sent = True
+        if self.phase is _RECOVERY:
+            self.room -= size
+            self.prr.on_sent(size)
+        record = Sent(start, end, parts, fin, now)
+        self.sent.append(record)
+        return record
+
+    def next_lost(self, allowed: int, now: float) -> Sent | None:
+        """The first lost record that may be sent again, cut to what is allowed; counted as sent."""
+        if not self.lost:
+            return None
+        for index, record in enumerate(self.sent):
+            if record.lost:
+                break
+        else:
+            raise AssertionError("octets are counted as lost, but no record is")
+        size = record.end - record.start
+        if size > allowed:
+            whole = max(allowed // self.mss, 1) * self.mss
+            if whole < size - record.fin:
+                self.sent.insert(index + 1, record.split(record.start + whole))
+                size = whole
+        self.lost -= size
+        record.lost = False
+        record.time = now
+        record.times += 1
+        self.retransmissions += 1
+        if self.phase is _RECOVERY:
+            self.room -= size
+            self.prr.on_sent(size)
+        return record
+
+    # Acknowledgments
+
+    def acknowledge(self, ack: int, now: float) -> int:
+        """The fast way, for an ACK that moves `una` while all is well: OPEN, nothing sacked or lost, no SACK blocks.
+
+        Returns the octets that it covers.
+        """
+        sent = self.sent
+        acked = ack - self.una
+        before = self.nxt - self.una
+        rtt: float | None = None
+        count = 0
+        for record in sent:
+            if record.end > ack:
+                if record.start < ack:
+                    self._trim(record, ack)
+                break
+            count += 1
+            if record.times == 1:
+                rtt = now - record.time
+                self._rack_rtt = rtt
+                self._rack_time = record.time
+                self._rack_end = record.end
+        del sent[:count]
+        self.una = ack
+        estimator = self.rtt
+        if rtt is not None:
+            estimator.sample(rtt, now)
+        self._fack = ack
+        self.duplicates = 0
+        if self._probe_end is not None and ack >= self._probe_end:
+            self._probe_end = None
+        congestion = self.congestion
+        congestion.on_ack(
+            acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt
+        )
+        self.arm(now)
+        return acked
+
+    def _trim(self, record: Sent, ack: int) -> None:
+        """Forget the octets of a record before `ack`."""
+        _, record.parts = cut(record.parts, ack - record.start)
+        record.start = ack
+
+    def on_ack(
+        self,
+        ack: int,
+        blocks: list[tuple[int, int]],
+        duplicate: bool,
+        echo: float | None,
+        echo_before: bool,
+        congested: bool,
+        now: float,
+    ) -> int:
+        """The general way (RFC 9293 3.10.7.4, RFC 6675, RFC 8985). Returns the octets newly acknowledged.
+
+        `blocks` are SACK blocks, unwrapped. `duplicate`: the segment counts as a duplicate ACK (RFC 5681 2).
+        `echo`: the round trip that its timestamp tells of, which knows a retransmission from the original.
+        `echo_before`: its timestamp echoes one that is older than the first retransmission (RFC 3522). `congested`: it
+        carries an ECN echo that is to be heeded (RFC 3168 6.1.2).
+        """
+        before = self.in_flight
+        cwnd_limited = before + self.mss > self.congestion.cwnd
+        delivered, rtt = 0, None
+        acked = ack - self.una
+        for record in self.sent:
+            if record.start >= ack:
+                break
+            if record.end > ack:
+                size = ack - record.start
+                if record.sacked:
+                    self.sacked -= size
+                else:
+                    delivered += size
+                    if record.lost:
+                        self.lost -= size
+                self._trim(record, ack)
+                break
+            size = record.end - record.start
+            if record.sacked:
+                self.sacked -= size
+            else:
+                delivered += size
+                if record.lost:
+                    self.lost -= size
+                if record.times == 1:
+                    rtt = now - record.time
+                self._rack(record, now)
+        if acked > 0:
+            self.sent = [record for record in self.sent if record.end > ack]
+            self.una = ack
+            self.duplicates = 0
+        sack_delivered, sack_rtt = self._sack(blocks, now)
+        delivered += sack_delivered
+        rtt = rtt if rtt is not None else sack_rtt
+        if echo is not None and acked > 0:
+            # What came long ago behind a gap may be acknowledged only now: then the echo is the round trip.
+            rtt = echo if rtt is None else min(rtt, echo + _TICK)
+        if rtt is not None:
+            self.rtt.sample(rtt, now)
+        if acked > 0:
+            self.rtt.reset_backoff()
+        if duplicate and not self.sack:
+            self.duplicates += 1
+        if self.undo_before is not None and acked > 0:
+            if echo_before:
+                self._undo()
+            self.undo_before = None
+        self._after_probe(ack, blocks, now)
+        newly_lost = self._detect(now) if self.sack else self._duplicates_lost(acked, now)
+        self._change_phase(newly_lost, congested, now)
+        self._count(acked, delivered, newly_lost, rtt, before, cwnd_limited, now)
+        if acked > 0 or sack_delivered or newly_lost:
+            self.arm(now)
+        return acked
+
+    def _sack(self, blocks: list[tuple[int, int]], now: float) -> tuple[int, float | None]:
+        """Mark what the blocks cover. Returns the octets newly covered and a round-trip time."""
+        delivered, rtt = 0, None
+        for left, right in blocks:
+            left = max(left, self.una)
+            if right <= left or right > self.nxt:
+                continue
+            index, sent = 0, self.sent
+            while index < len(sent):
+                record = sent[index]
+                if record.start >= right:
+                    break
+                if record.end > left and not record.sacked:
+                    if record.start < left:
+                        sent.insert(index + 1, record.split(left))
+                    else:
+                        if record.end > right:
+                            sent.insert(index + 1, record.split(right))
+                        size = record.end - record.start
+                        record.sacked = True
+                        self.sacked += size
+                        delivered += size
+                        if record.lost:
+                            record.lost = False
+                            self.lost -= size
+                        if record.times == 1:
+                            rtt = now - record.time
+                        self._rack(record, now)
+                index += 1
+        return delivered, rtt
+
+    # RACK-TLP, RFC 8985
+
+    def _rack(self, record: Sent, now: float) -> None:
+        """A record was delivered (RFC 8985 6.2, steps 1 to 3)."""
+        rtt = now - record.time
+        if record.times > 1 and rtt < self.rtt.min_rtt(now):
+            return  # the acknowledgment is for the original, not for the retransmission
+        if (record.time, record.end) > (self._rack_time, self._rack_end):
+            self._rack_time, self._rack_end, self._rack_rtt = record.time, record.end, rtt
+        if record.end > self._fack:
+            self._fack = record.end
+        elif record.times == 1 and record.end < self._fack:
+            self._reordered = True
+
+    def on_dsack(self) -> None:
+        """The peer had something twice: the reordering window was too small (RFC 8985 6.2, step 4)."""
+        if self.una > self._dsack_rounds:
+            self._dsack_rounds = self.nxt
+            self._reordering_step = min(self._reordering_step + 1, _MAX_STEP)
+            self._step_persist = 16
+
+    def _reordering_window(self, now: float) -> float:
+        """RACK.reo_wnd in seconds (RFC 8985 6.2, step 4)."""
+        if not self._reordered and (self.phase is not _OPEN or self.sacked >= _DUPLICATES * self.mss):
+            return 0.0
+        return min(self._reordering_step * self.rtt.min_rtt(now) / 4, self.rtt.srtt)
+
+    def _detect(self, now: float) -> int:
+        """Mark what RACK takes for lost (RFC 8985 6.2, step 5). Returns the octets newly marked."""
+        if not self.sacked and self.phase is _OPEN:
+            return 0
+        window = self._rack_rtt + self._reordering_window(now)
+        wait, found = 0.0, 0
+        rack = (self._rack_time, self._rack_end)
+        for record in self.sent:
+            if record.sacked or record.lost or (record.time, record.end) >= rack:
+                continue
+            remaining = record.time + window - now
+            if remaining <= 0:
+                record.lost = True
+                found += record.end - record.start
+            elif remaining > wait:
+                wait = remaining
+        self.lost += found
+        if wait:
+            self.timer, self.timer_at = Timer.REORDER, now + wait
+        elif self.timer is Timer.REORDER:
+            self.timer = None
+        return found
+
+    def _duplicates_lost(self, acked: int, now: float) -> int:
+        """Without SACK: the first segment is lost at the third duplicate, and at each partial ACK (RFC 6582 3.2)."""
+        third = self.phase is _OPEN and self.duplicates == _DUPLICATES
+        partial = self.phase is _RECOVERY and acked > 0 and self.una < self.recover
+        if not (third or partial) or not self.sent or self.sent[0].lost:
+            return 0
+        record = self.sent[0]
+        if record.end - record.fin - record.start > self.mss:
+            self.sent.insert(1, record.split(record.start + self.mss))
+        record.lost = True
+        self.lost += record.end - record.start
+        return record.end - record.start
+
+    def _after_probe(self, ack: int, blocks: list[tuple[int, int]], now: float) -> None:
+        """Whether a tail loss probe mended a loss that would not be seen otherwise (RFC 8985 7.4.2)."""
+        end = self._probe_end
+        if end is None or ack < end:
+            return
+        self._probe_end = None
+        if any(right <= ack for _, right in blocks):
+            return  # a DSACK: original and probe both arrived
+        if ack > end or self.sent == []:
+            self.congestion.on_congestion(now, self.in_flight)
+
+    # Phases
+
+    def _change_phase(self, newly_lost: int, congested: bool, now: float) -> None:
+        if self.phase is not _OPEN and self.una >= self.recover:
+            if self.phase is _RECOVERY:
+                self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
+            self.phase = _OPEN
+            self.duplicates = 0
+            if self._step_persist:
+                self._step_persist -= 1
+                if not self._step_persist:
+                    self._reordering_step = 1
+        if self.phase is _OPEN and (newly_lost or congested):
+            flight = self.in_flight + newly_lost
+            self.congestion.on_congestion(now, flight, ecn=congested and not newly_lost)
+            self.recover = self.nxt
+            self.phase = _RECOVERY
+            self.undo_before = now if newly_lost else None
+            self.prr.start(self.nxt - self.una, self.congestion.ssthresh, self.mss)
+
+    def _count(
+        self, acked: int, delivered: int, newly_lost: int, rtt: float | None, before: int, limited: bool, now: float
+    ) -> None:
+        """Give the congestion control, or the rate reduction, what was delivered."""
+        if self.phase is _RECOVERY:
+            if not self.sack and self.duplicates > _DUPLICATES:
+                delivered = delivered or self.mss  # each duplicate says that a segment has left (RFC 6582 3.2)
+            safe = acked > 0 and not newly_lost
+            self.room = self.prr.on_ack(delivered, self.in_flight, self.mss, safe)
+        elif delivered:
+            self.congestion.on_ack(delivered, now, rtt, self.rtt.srtt, before, limited, self.una, self.nxt)
+
+    def _undo(self) -> None:
+        """Nothing was lost: the acknowledgment is older than the retransmission (RFC 4015)."""
+        self.congestion.undo()
+        self.phase = _OPEN
+        for record in self.sent:
+            record.lost = False
+        self.lost = 0
+        self.rtt.reset_backoff()
+
+    # The timer
+
+    def arm(self, now: float) -> None:
+        """Set the timer for what is under way: a tail probe where one may help, else the retransmission timer."""
+        if not self.sent:
+            if self.timer is not Timer.PERSIST:
+                self.timer, self.timer_at = None, inf
+            return
+        if self.timer is Timer.REORDER and self.timer_at > now:
+            return
+        rto = self.rtt.rto
+        if self.sack and self.phase is _OPEN and not self.sacked and self._probe_end is None and self.rtt.srtt:
+            wait = 2 * self.rtt.srtt
+            if self.nxt - self.una <= self.mss:
+                wait += _DELAYED_ACK
+            if wait < rto:
+                self.timer, self.timer_at = Timer.PROBE, now + wait
+                return
+        self.timer, self.timer_at = Timer.RETRANSMIT, now + rto
+
+    def on_reorder_timer(self, now: float) -> None:
+        """Time has run out for what might have been reordered (RFC 8985 6.3)."""
+        self.timer, self.timer_at = None, inf
+        newly_lost = self._detect(now)
+        self._change_phase(newly_lost, False, now)
+        if self.phase is _RECOVERY and newly_lost:
+            self.room = max(self.room, self.mss)
+        self.arm(now)
+
+    def on_probe_timer(self, now: float) -> Sent | None:
+        """A tail loss probe is due (RFC 8985 7.3): the last segment again. None where new data can go instead."""
+        self._probe_end = self.nxt
+        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+        if self.queued and self.nxt + 1 <= self.edge:
+            return None
+        record = self.sent[-1]
+        if record.end - record.fin - record.start > self.mss:
+            rest = record.split(record.end - record.fin - self.mss)
+            self.sent.append(rest)
+            record = rest
+        record.time = now
+        record.times += 1
+        self.retransmissions += 1
+        return record
+
+    def on_retransmit_timer(self, now: float) -> None:
+        """Nothing came back (RFC 6298 5.4 to 5.6): all that is out counts as lost, and slow start begins."""
+        first = self.phase is not _LOSS
+        self.congestion.on_timeout(now, self.in_flight, first)
+        if first:
+            self.recover = self.nxt
+            self.undo_before = now
+        self.phase = _LOSS
+        self._probe_end = None
+        self.duplicates = 0
+        self.lost = 0
+        for record in self.sent:
+            if not record.sacked:
+                record.lost = True
+                self.lost += record.end - record.start
+        self.rtt.back_off()
+        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+
+    def forget_sacks(self) -> None:
+        """After a timeout what the peer said it has may be gone (RFC 2018 8)."""
+        for record in self.sent:
+            record.sacked = False
+        self.sacked = 0
+
+    def lose_all(self) -> None:
+        """Everything that is out has to go again, and no congestion is to blame: the packets were too big."""
+        for record in self.sent:
+            if not record.sacked and not record.lost:
+                record.lost = True
+                self.lost += record.end - record.start
