@@ -29,6 +29,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "tar": ("tar", "the peer of mirage-tar"),
+    "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
 """Program, the Debian package that holds it, what uses it."""

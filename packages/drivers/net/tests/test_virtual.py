@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mirage.net.testing import VirtualNetwork, VirtualPort
+from mirage.net.testing import Bottleneck, VirtualNetwork, VirtualPort
 from mirage.types import Network
 from mirage.types.testing import NetworkContract, VirtualClock
 
@@ -143,6 +143,64 @@ def test_an_unplugged_port_is_silent() -> None:
     b.close()
     clock.advance(1)
     assert network.fates["unplugged"] == 1
+
+
+def test_a_bottleneck_spaces_frames_and_overflows() -> None:
+    """Frames leave one after the other at its rate; what its queue cannot hold is dropped from the end."""
+    clock = VirtualClock()
+    network = VirtualNetwork(clock, delay_ns=1000)
+    a, b = network.port(), network.port()
+    a.bottleneck = Bottleneck(rate=1_000_000, queue=350)
+    arrived: list[tuple[int, int]] = []
+    b.on_readable(lambda: arrived.extend((clock.elapsed_ns(), f[14]) for f in drain(b)))
+    for number in range(5):
+        a.send(frame(b.mac, a, bytes([number]) + bytes(85)))
+    clock.advance(1)
+    assert arrived == [(101_000, 0), (201_000, 1), (301_000, 2)]
+    assert (network.fates["queue full"], a.bottleneck.dropped, a.bottleneck.offered) == (2, 2, 5)
+    a.send(frame(b.mac, a, bytes([9])))
+    clock.advance(1)
+    assert arrived[-1] == (1_000_000_000 + 15_000 + 1000, 9)
+
+
+def test_a_bottleneck_may_be_shared() -> None:
+    """What one port sends delays what another does; without a limit nothing is dropped."""
+    clock = VirtualClock()
+    network = VirtualNetwork(clock)
+    a, b, c = network.port(), network.port(), network.port()
+    a.bottleneck = b.bottleneck = Bottleneck(rate=1000)
+    for port in (a, b):
+        port.send(frame(c.mac, port, bytes(86)))
+    clock.advance(0.15)
+    assert len(drain(c)) == 1
+    clock.advance(0.1)
+    assert len(drain(c)) == 1
+    with pytest.raises(ValueError, match="rate of 0"):
+        Bottleneck(0)
+
+
+def test_a_bottleneck_needs_a_clock() -> None:
+    """There is no queue where there is no time."""
+    network = VirtualNetwork()
+    a = network.port()
+    a.bottleneck = Bottleneck(1000)
+    with pytest.raises(ValueError, match="needs a clock"):
+        a.send([bytes(14)])
+
+
+def test_a_test_may_choose_and_watch() -> None:
+    """Which frames are lost, and what became of each; long ones vanish on the way where the network says so."""
+    network = VirtualNetwork()
+    a, b = network.port(), network.port()
+    seen: list[tuple[VirtualPort, int, str]] = []
+    network.watch = lambda port, octets, fate: seen.append((port, octets[14], fate))
+    network.choose = lambda port, octets: octets[14] != 2
+    network.largest = 114
+    for number, size in ((1, 100), (2, 100), (3, 101)):
+        a.send(frame(b.mac, a, bytes([number]) + bytes(size - 1)))
+    assert [octets[14] for octets in drain(b)] == [1]
+    assert seen == [(a, 1, "sent"), (b, 1, "arrived"), (a, 2, "sent"), (a, 3, "sent")]
+    assert (network.fates["chosen"], network.fates["too long"]) == (1, 1)
 
 
 def test_arguments_are_checked() -> None:

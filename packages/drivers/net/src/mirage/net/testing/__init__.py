@@ -1,13 +1,13 @@
 """Networks for tests. Nothing here belongs in a program that runs for real.
 
 * `VirtualNetwork`: a hub or switch with any number of ports, in virtual time, that loses, doubles, delays, reorders and
-  damages frames as a seed says.
+  damages frames as a seed says; a `Bottleneck` makes it slow, with a queue that overflows.
 * `device_link`: two `DeviceNetwork`s joined back to back, offloads and all, without a kernel's network stack or root.
 * `network_namespace`: a network namespace of the kernel for the current thread, for tests on a TAP; needs root.
 """
 
 from ._link import device_link
 from ._namespace import network_namespace
-from ._virtual import VirtualNetwork, VirtualPort
+from ._virtual import Bottleneck, VirtualNetwork, VirtualPort
 
-__all__ = ["VirtualNetwork", "VirtualPort", "device_link", "network_namespace"]
+__all__ = ["Bottleneck", "VirtualNetwork", "VirtualPort", "device_link", "network_namespace"]

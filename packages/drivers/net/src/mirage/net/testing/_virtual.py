@@ -13,9 +13,37 @@ from collections.abc import Callable, Sequence
 from mirage.types import Buffer, DeviceClosed, NetworkStats, OutOfRange
 from mirage.types.testing import VirtualClock
 
-__all__ = ["VirtualNetwork", "VirtualPort"]
+__all__ = ["Bottleneck", "VirtualNetwork", "VirtualPort"]
 
 _HEADER = 14
+
+
+class Bottleneck:
+    """A slow link with a queue before it, from whose end frames are dropped when it is full.
+
+    It is put before the network by `VirtualPort.bottleneck`, and several ports may share one.
+    """
+
+    def __init__(self, rate: int, queue: int | None = None) -> None:
+        """`rate` in octets per second; at most `queue` octets wait, the frame that is being sent among them."""
+        if rate <= 0:
+            raise ValueError(f"a rate of {rate} octets per second never sends anything")
+        self.rate = rate
+        self.queue = queue
+        self.offered = 0
+        self.dropped = 0
+        self._free_at = 0
+
+    def admit(self, size: int, now_ns: int) -> int | None:
+        """A frame of `size` octets comes to the queue: when it will have been sent, or None if it is dropped."""
+        self.offered += 1
+        start = max(self._free_at, now_ns)
+        waiting = (start - now_ns) * self.rate // 1_000_000_000
+        if self.queue is not None and waiting + size > self.queue:
+            self.dropped += 1
+            return None
+        self._free_at = start + size * 1_000_000_000 // self.rate
+        return self._free_at
 
 
 class VirtualNetwork:
@@ -56,8 +84,16 @@ class VirtualNetwork:
         self.jitter_ns = jitter_ns
         """The longest time by which chance adds to that. Frames may overtake each other."""
         self.reorder_ns = reorder_ns
+        self.largest: int | None = None
+        """Octets of the largest frame, header included, that gets through; longer ones vanish, as in a router whose
+        ICMP errors do. None: all of them do."""
+        self.choose: Callable[[VirtualPort, bytes], bool] | None = None
+        """Asked for each frame that a port sends; False loses it, before chance has a say."""
+        self.watch: Callable[[VirtualPort, bytes, str], None] | None = None
+        """Told of each frame as it is sent and as it arrives or is dropped at a port, with its fate: a tap."""
         self.fates: Counter[str] = Counter()
-        """How often each thing happened: sent, lost, duplicated, corrupted, held back, too long, no room, arrived."""
+        """How often each thing happened: sent, lost, duplicated, corrupted, held back, too long, queue full,
+        chosen, no room, arrived."""
         self._clock = clock
         self._chance = random.Random(seed)  # noqa: S311 - chance, not secrets
         self._switch = switch
@@ -81,16 +117,34 @@ class VirtualNetwork:
         self._check()
         self.fates["sent"] += 1
         self._behind[frame[6:12]] = sender
+        if self.watch is not None:
+            self.watch(sender, frame, "sent")
+        if self.choose is not None and not self.choose(sender, frame):
+            self.fates["chosen"] += 1
+            return
+        if self.largest is not None and len(frame) > self.largest:
+            self.fates["too long"] += 1
+            return
+        queueing = 0
+        if sender.bottleneck is not None:
+            if self._clock is None:
+                raise ValueError("a bottleneck needs a clock: pass the test's VirtualClock")
+            now = self._clock.elapsed_ns()
+            left = sender.bottleneck.admit(len(frame), now)
+            if left is None:
+                self.fates["queue full"] += 1
+                return
+            queueing = left - now
         known = self._behind.get(frame[:6]) if self._switch and not frame[0] & 1 else None
         for port in [known] if known is not None else self._ports:
             if port is not sender:
-                self._towards(port, frame)
+                self._towards(port, frame, queueing)
 
-    def _towards(self, port: VirtualPort, frame: bytes) -> None:
+    def _towards(self, port: VirtualPort, frame: bytes, queueing: int) -> None:
         if self._happens(self.loss, "lost"):
             return
         for _ in range(2 if self._happens(self.duplicate, "duplicated") else 1):
-            delay = self.delay_ns + (self._chance.randint(0, self.jitter_ns) if self.jitter_ns else 0)
+            delay = queueing + self.delay_ns + (self._chance.randint(0, self.jitter_ns) if self.jitter_ns else 0)
             if self._happens(self.reorder, "held back"):
                 delay += self.reorder_ns
             copy = frame
@@ -103,7 +157,10 @@ class VirtualNetwork:
 
     def _deliver(self, port: VirtualPort, frame: bytes, delay: int) -> None:
         def arrive() -> None:
-            self.fates[port.arrive(frame)] += 1
+            fate = port.arrive(frame)
+            self.fates[fate] += 1
+            if self.watch is not None:
+                self.watch(port, frame, fate)
 
         if self._clock is None:
             arrive()
@@ -129,6 +186,8 @@ class VirtualPort:
 
     def __init__(self, network: VirtualNetwork, mac: bytes, mtu: int, capacity: int) -> None:
         self._network = network
+        self.bottleneck: Bottleneck | None = None
+        """What the frames that this port sends go through first."""
         self._mac = mac
         self._mtu = mtu
         self._capacity = capacity
