@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair import Host, Pair
-
 from mirage.tcpip.errors import (
     AddressInUse,
     ConnectionAborted,
@@ -20,6 +18,7 @@ from mirage.tcpip.tcp.state import State
 from mirage.tcpip.tcp.timewait import TimeWait
 from mirage.tcpip.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, parse, parse_options
 from mirage.types import Offload
+from pair import Host, Pair
 
 ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6
 
@@ -518,3 +517,38 @@ def test_flags_that_go_with_data() -> None:
     pair.run(lambda: server.eof)
     flags = [s.flags for s in segments(pair, pair.left) if len(s.payload)]
     assert flags == [ACK, ACK, ACK | PSH | FIN]
+
+
+def test_a_black_hole_is_found_and_left_again() -> None:
+    """RFC 4821 7.7, RFC 8899 4.3: large packets vanish and no ICMP says so; later the path mends."""
+    pair = Pair()
+    client, server = pair.connect()
+    limit = [1200]
+    pair.fate = lambda host, frame: [pair.delay] if len(frame) - 14 <= limit[0] else []
+    data = pair.random.randbytes(200_000)
+    assert pair.transfer(client, server, data) == data
+    assert client.sender.mss < 1200
+    assert pair.left.counters["tcp.black-holes"] == 1
+    limit[0] = 1500
+    pair.wait(700)
+    for _ in range(20):
+        assert pair.transfer(client, server, data) == data
+        pair.wait(2)
+    assert client.sender.mss >= 1440
+    assert pair.left.counters["tcp.mtu-probes-acked"] >= 1
+
+
+def test_a_lost_probe_is_no_congestion() -> None:
+    """RFC 4821 7.6.1: the window stays when a probe alone is lost."""
+    pair = Pair()
+    client, server = pair.connect()
+    pair.fate = lambda host, frame: [pair.delay] if len(frame) - 14 <= 1200 else []
+    data = pair.random.randbytes(200_000)
+    assert pair.transfer(client, server, data) == data
+    threshold = client.sender.congestion.ssthresh
+    for _ in range(40):
+        assert pair.transfer(client, server, data) == data
+        pair.wait(2)
+    assert pair.left.counters["tcp.mtu-probes-lost"] >= 1
+    assert client.sender.congestion.ssthresh >= threshold
+    assert 1100 <= client.sender.mss <= 1200 - 52
