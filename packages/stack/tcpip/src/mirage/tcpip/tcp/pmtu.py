@@ -1,8 +1,8 @@
 """Path MTU discovery that needs no ICMP, for a connection: when to probe, and what timeouts say (RFC 4821, RFC 8899).
 
 A connection begins with the MTU of its path, so there is nothing to search for until something is wrong: then, at the
-first timeout of a large segment, its `PathMtuSearch` is made. A probe is one segment of new data that is larger than the
-others; if it alone is lost, no congestion is to blame.
+first timeout of a large segment, its `PathMtuSearch` is made. A probe is one segment of new data that is larger than
+the others; if it alone is lost, no congestion is to blame.
 """
 
 from __future__ import annotations
