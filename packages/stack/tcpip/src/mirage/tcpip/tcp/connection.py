@@ -84,6 +84,7 @@ class Connection(Endpoint):
         "low_water",
         "max_window",
         "nodelay",
+        "path_generation",
         "peer_mss",
         "persist_tries",
         "progress_at",
@@ -131,6 +132,7 @@ class Connection(Endpoint):
         self.closed_by_application = False
         self.listener: Listener | None = None
         # What was agreed on in the handshake
+        self.path_generation = framer.path.generation
         self.peer_mss = 536  # RFC 9293 3.7.1, MUST-15
         self.receive_mss = 0
         """What our SYN said that a segment to us may carry."""

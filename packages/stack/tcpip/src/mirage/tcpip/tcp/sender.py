@@ -246,7 +246,10 @@ class Sender:
             self._probe_end = None
         congestion = self.congestion
         congestion.on_ack(acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt)
-        self.arm(now)
+        if sent:
+            self.arm(now)
+        else:
+            self.timer, self.timer_at = None, inf
         return acked
 
     def _trim(self, record: Sent, ack: int) -> None:

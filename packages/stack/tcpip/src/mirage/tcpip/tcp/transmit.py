@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import NetworkFailure
 from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 from . import handshake, pmtu
-from .sender import Timer
+from .sender import Phase, Timer
 from .sent import Sent
 from .state import State
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["output", "probe", "reset", "send_record", "timestamp"]
 
 _M = 0xFFFFFFFF
+_OPEN = Phase.OPEN
 _TIMESTAMPS = struct.Struct(">III").pack
 _TIMESTAMP_WORD = 0x0101080A
 _SACK_WORD = struct.Struct(">BBBB").pack
@@ -41,7 +42,9 @@ def output(connection: Connection, now: float) -> None:
             _syn(connection, now)
         return
     sender = connection.sender
-    if connection.framer.path.generation != connection.framer._generation:
+    path = connection.framer.path
+    if path.generation != connection.path_generation:
+        connection.path_generation = path.generation
         handshake.update_mss(connection)
     try:
         if sender.lost:
@@ -79,9 +82,17 @@ def _new_data(connection: Connection, now: float) -> None:
     """Send what waits, in pieces as large as the device takes, as far as both windows and Nagle let it."""
     sender = connection.sender
     mss = sender.mss
-    idle = not sender.sent
-    if idle and now - connection.last_sent > sender.rtt.rto:
-        sender.congestion.on_idle(now - connection.last_sent, sender.rtt.rto)
+    if not sender.sent:
+        connection.progress_at = now
+        idle = now - connection.last_sent
+        if idle > sender.rtt.rto:
+            sender.congestion.on_idle(idle, sender.rtt.rto)
+        queued = sender.queued
+        if queued <= mss and queued <= sender.edge - sender.nxt and not sender.fin_queued and sender.phase is _OPEN:
+            # The short way: one segment, and nothing that could hold it back. The loop below would do the same.
+            send_record(connection, sender.take(queued, False, now), now)
+            sender.arm(now)
+            return
     largest = max((connection.framer.largest - 12) // mss, 1) * mss
     while True:
         queued = sender.queued
@@ -106,8 +117,6 @@ def _new_data(connection: Connection, now: float) -> None:
             break
         if fin and room <= 0 and sender.sent:
             break
-        if not sender.sent:
-            connection.progress_at = now
         record = sender.take(max(size, 0), fin, now)
         if fin:
             connection.state = State.LAST_ACK if connection.state is State.CLOSE_WAIT else State.FIN_WAIT_1
