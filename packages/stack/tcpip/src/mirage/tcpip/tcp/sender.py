@@ -29,6 +29,10 @@ _DUPLICATES = 3
 _MAX_STEP = 20
 """RACK's largest multiple of a quarter of the round trip (RFC 8985 6.2)."""
 
+_SAMPLES_APART = 0.005
+"""Seconds between round-trip samples while all is well: one in a round trip is enough (RFC 6298 3), and on a fast
+network round trips are short."""
+
 _TICK = 0.001
 """Seconds of a tick of the timestamp clock."""
 
@@ -70,6 +74,7 @@ class Sender:
         "_rack_time",
         "_reordered",
         "_reordering_step",
+        "_sample_at",
         "_step_persist",
         "congestion",
         "duplicates",
@@ -141,6 +146,7 @@ class Sender:
         self._step_persist = 0
         self._dsack_rounds = iss
         self._probe_end: int | None = None
+        self._sample_at = -inf
         self.undo_before: float | None = None
 
     # What may go out
@@ -238,14 +244,17 @@ class Sender:
         del sent[:count]
         self.una = ack
         estimator = self.rtt
-        if rtt is not None:
+        if rtt is not None and now >= self._sample_at:
             estimator.sample(rtt, now)
+            self._sample_at = now + _SAMPLES_APART
         self._fack = ack
         self.duplicates = 0
         if self._probe_end is not None and ack >= self._probe_end:
             self._probe_end = None
         congestion = self.congestion
-        congestion.on_ack(acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt)
+        limited = before + self.mss > congestion.cwnd
+        if limited or congestion.cwnd >= congestion.ssthresh:
+            congestion.on_ack(acked, now, rtt, estimator.srtt, before, limited, ack, self.nxt)
         if sent:
             self.arm(now)
         else:
