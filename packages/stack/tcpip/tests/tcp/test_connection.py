@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pair import Host, Pair
-
 from mirage.tcpip.errors import (
     AddressInUse,
     ConnectionAborted,
@@ -20,6 +18,7 @@ from mirage.tcpip.tcp.state import State
 from mirage.tcpip.tcp.timewait import TimeWait
 from mirage.tcpip.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, parse, parse_options
 from mirage.types import Offload
+from pair import Host, Pair
 
 ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6
 

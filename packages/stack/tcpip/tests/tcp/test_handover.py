@@ -7,14 +7,13 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pair import Host, Pair
-
 from mirage.tcpip.errors import WireError
 from mirage.tcpip.settings import Settings
 from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.tcp.handover import ConnectionState, adopt, export
 from mirage.tcpip.tcp.state import State
 from mirage.types import Offload
+from pair import Host, Pair
 
 
 def move(pair: Pair, server: Connection, later: float = 0.0) -> Connection:

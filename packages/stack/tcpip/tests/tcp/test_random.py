@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from pair import Host, Pair
-
 from mirage.tcpip.settings import Settings
 from mirage.tcpip.tcp.connection import Connection
 from mirage.types import Offload
+from pair import Host, Pair
 
 _OFFLOADS = (Offload.NONE, Offload.CHECKSUM, Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6)
 

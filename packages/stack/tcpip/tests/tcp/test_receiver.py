@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mirage.tcpip.tcp.receiver import Receiver
 
 STREAM = bytes(i * 7 % 251 for i in range(400))

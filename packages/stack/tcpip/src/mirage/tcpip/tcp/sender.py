@@ -185,6 +185,10 @@ class Sender:
         self.sent.append(record)
         return record
 
+    def first_lost(self) -> int:
+        """Octets of the first lost record; there is one."""
+        return next(record.end - record.start for record in self.sent if record.lost)
+
     def next_lost(self, allowed: int, now: float) -> Sent | None:
         """The first lost record that may be sent again, cut to what is allowed; counted as sent."""
         if not self.lost:
@@ -433,6 +437,8 @@ class Sender:
             if self.phase is _RECOVERY:
                 self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
             self.phase = _OPEN
+            self.congestion.commit()
+            self.undo_before = None
             self.duplicates = 0
             if self._step_persist:
                 self._step_persist -= 1

@@ -38,7 +38,6 @@ from ..stack import Stack
 
 if TYPE_CHECKING:
     from ..ip.interface import Interface
-    from ..news import Endpoint
 
 __all__ = ["CAPTURES", "Host", "Simulation"]
 
@@ -165,7 +164,9 @@ class Simulation:
         mtu: int = 1500,
     ) -> Host:  # fmt: skip
         """A host, attached to `network` if there is one. Its stack's randomness follows from the seed."""
-        stack = Stack(random=SeededRandom(self.chance.getrandbits(32), predictable=True), now=self.now, settings=settings)
+        stack = Stack(
+            random=SeededRandom(self.chance.getrandbits(32), predictable=True), now=self.now, settings=settings
+        )
         host = Host(self, name, stack)
         self.hosts.append(host)
         self._awake[host] = None
