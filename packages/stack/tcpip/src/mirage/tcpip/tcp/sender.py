@@ -460,6 +460,7 @@ class Sender:
             if not self.sack and self.duplicates > _DUPLICATES:
                 delivered = delivered or self.mss  # each duplicate says that a segment has left (RFC 6582 3.2)
             safe = acked > 0 and not newly_lost
+            self.congestion.on_delivered(delivered, now, self.rtt.srtt)
             self.room = self.prr.on_ack(delivered, self.in_flight, self.mss, safe)
         elif delivered:
             self.congestion.on_ack(delivered, now, rtt, self.rtt.srtt, before, limited, self.una, self.nxt)
