@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from mirage.tcpip.errors import (
     AddressInUse,
@@ -79,7 +81,7 @@ def test_no_answer_at_all() -> None:
     pair.run(lambda: client.state is State.CLOSED)
     assert isinstance(client.error, ConnectionTimedOut)
     times = [at for at, _, _ in pair.log]
-    assert [round(b - a) for a, b in zip(times, times[1:], strict=False)] == [1, 2, 4]
+    assert [round(b - a) for a, b in pairwise(times)] == [1, 2, 4]
 
 
 def test_a_lost_syn_ack_is_sent_again() -> None:
@@ -517,3 +519,38 @@ def test_flags_that_go_with_data() -> None:
     pair.run(lambda: server.eof)
     flags = [s.flags for s in segments(pair, pair.left) if len(s.payload)]
     assert flags == [ACK, ACK, ACK | PSH | FIN]
+
+
+def test_a_black_hole_is_found_and_left_again() -> None:
+    """RFC 4821 7.7, RFC 8899 4.3: large packets vanish and no ICMP says so; later the path mends."""
+    pair = Pair()
+    client, server = pair.connect()
+    limit = [1200]
+    pair.fate = lambda host, frame: [pair.delay] if len(frame) - 14 <= limit[0] else []
+    data = pair.random.randbytes(200_000)
+    assert pair.transfer(client, server, data) == data
+    assert client.sender.mss < 1200
+    assert pair.left.counters["tcp.black-holes"] == 1
+    limit[0] = 1500
+    pair.wait(700)
+    for _ in range(20):
+        assert pair.transfer(client, server, data) == data
+        pair.wait(2)
+    assert client.sender.mss >= 1440
+    assert pair.left.counters["tcp.mtu-probes-acked"] >= 1
+
+
+def test_a_lost_probe_is_no_congestion() -> None:
+    """RFC 4821 7.6.1: the window stays when a probe alone is lost."""
+    pair = Pair()
+    client, server = pair.connect()
+    pair.fate = lambda host, frame: [pair.delay] if len(frame) - 14 <= 1200 else []
+    data = pair.random.randbytes(200_000)
+    assert pair.transfer(client, server, data) == data
+    threshold = client.sender.congestion.ssthresh
+    for _ in range(40):
+        assert pair.transfer(client, server, data) == data
+        pair.wait(2)
+    assert pair.left.counters["tcp.mtu-probes-lost"] >= 1
+    assert client.sender.congestion.ssthresh >= threshold
+    assert 1100 <= client.sender.mss <= 1200 - 52

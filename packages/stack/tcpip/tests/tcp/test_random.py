@@ -1,4 +1,4 @@
-"""Random exchanges over hostile wires: both streams arrive whole, and the short way of `segment` does as the long one."""
+"""Random exchanges over hostile wires: streams arrive whole, and the short way of `segment` does as the long one."""
 
 from __future__ import annotations
 
@@ -57,13 +57,12 @@ def exchange(seed: int) -> Pair:
             assert end.state.name != "CLOSED" or at[i] >= len(data[i])
             assert end.sender.una >= low[i], "SND.UNA went back"
             low[i] = end.sender.una
-            if at[i] < len(data[i]):
-                if draw.random() < 0.7 and end.queued < 30_000:
-                    size = draw.choice([1, 10, 500, 1448, 5000, 50_000])
-                    end.write(data[i][at[i] : at[i] + size])
-                    at[i] += size
-                    if at[i] >= len(data[i]):
-                        end.shutdown()
+            if at[i] < len(data[i]) and draw.random() < 0.7 and end.queued < 30_000:
+                size = draw.choice([1, 10, 500, 1448, 5000, 50_000])
+                end.write(data[i][at[i] : at[i] + size])
+                at[i] += size
+                if at[i] >= len(data[i]):
+                    end.shutdown()
             if draw.random() < 0.8:
                 got[i] += other.read(draw.choice([None, 100, 10_000]))
         if all(end.eof and not end.readable for end in ends):

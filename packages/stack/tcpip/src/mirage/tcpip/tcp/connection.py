@@ -20,7 +20,7 @@ from mirage.types.devices import Buffer
 from ..errors import ConnectionAborted, ConnectionRefused, ConnectionReset, NetworkFailure, NotConnected
 from ..news import Endpoint
 from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, Options, parse_options
-from . import handshake, transmit
+from . import handshake, pmtu, transmit
 from .receiver import Receiver
 from .sender import Phase, Sender
 from .state import State
@@ -28,6 +28,7 @@ from .state import State
 if TYPE_CHECKING:
     from ..ip.packet import IcmpError
     from .framer import Framer
+    from .plpmtud import PathMtuSearch
     from .tcp import Listener, Tcp
 
 __all__ = ["Connection"]
@@ -92,6 +93,7 @@ class Connection(Endpoint):
         "receiver",
         "scale",
         "scaled",
+        "search",
         "sender",
         "soft_error",
         "state",
@@ -170,6 +172,8 @@ class Connection(Endpoint):
         """When something was acknowledged last, or went out with nothing else under way."""
         self.persist_tries = 0
         self.holding = False
+        self.search: PathMtuSearch | None = None
+        """Made when large segments are suspected not to get through."""
         # What the application may choose
         self.nodelay = False
         """Whether small segments are sent at once (no Nagle, RFC 9293 3.7.4)."""
@@ -323,6 +327,8 @@ class Connection(Endpoint):
                     self.last_heard = now
                     if acked:
                         sender.acknowledge(sender.una + acked, now)
+                        if self.search is not None:
+                            pmtu.outcome(self, now)
                         self.framer.path.confirm(now)
                         self.progress_at = now
                     self.window = window = window << self.scale
@@ -504,6 +510,8 @@ class Connection(Endpoint):
                 self.framer.path.confirm(now)
                 self.progress_at = now
                 self._after_acknowledgment(now)
+            if self.search is not None:
+                pmtu.outcome(self, now)
             if start >= self.receiver.nxt - self.receiver.capacity:
                 # RFC 9293 3.10.7.4: the window of the newest segment counts; `ack` is the newest, or equal
                 self.window = offered

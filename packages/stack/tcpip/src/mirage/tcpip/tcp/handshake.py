@@ -67,7 +67,10 @@ def agree(connection: Connection, options: Options, window: int, now: float) -> 
 def update_mss(connection: Connection) -> None:
     """How much a full segment carries: the path, the peer and the options decide (RFC 9293 3.7.1, RFC 6691)."""
     framer = connection.framer
-    mss = min(connection.peer_mss, framer.path.mtu - framer.overhead)
+    mtu = framer.path.mtu
+    if connection.search is not None:
+        mtu = min(mtu, connection.search.size)
+    mss = min(connection.peer_mss, mtu - framer.overhead)
     if connection.timestamps:
         mss -= _TIMESTAMP_OCTETS
     mss = max(mss, _MIN_MSS - _TIMESTAMP_OCTETS)

@@ -81,6 +81,8 @@ class Sender:
         "mss",
         "nxt",
         "phase",
+        "probe",
+        "probe_size",
         "prr",
         "queue",
         "queued",
@@ -125,6 +127,9 @@ class Sender:
         self.rtt = rtt
         self.duplicates = 0
         self.retransmissions = 0
+        self.probe: Sent | None = None
+        """The record that probes for a larger path MTU (RFC 4821), of `probe_size` octets."""
+        self.probe_size = 0
         self.timer: Timer | None = None
         self.timer_at = inf
         self._rack_time = -inf
@@ -444,6 +449,8 @@ class Sender:
                 self._step_persist -= 1
                 if not self._step_persist:
                     self._reordering_step = 1
+        if newly_lost and self.probe is not None and self.probe.lost and newly_lost == self.probe_size:
+            newly_lost = 0  # it was too large; that is no congestion (RFC 4821 7.6.1)
         if self.phase is _OPEN and (newly_lost or congested):
             flight = self.in_flight + newly_lost
             self.congestion.on_congestion(now, flight, ecn=congested and not newly_lost)

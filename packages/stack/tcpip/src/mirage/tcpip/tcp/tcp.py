@@ -277,6 +277,8 @@ class Tcp:
             before = path.mtu
             path.reduce(error.mtu, now)
             if path.mtu < before and known.state.synchronized:
+                if known.search is not None:
+                    known.search.on_too_big(path.mtu, now)
                 handshake.update_mss(known)
                 sender.lose_all(now)
                 known.schedule()

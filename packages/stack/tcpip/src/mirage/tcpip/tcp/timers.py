@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionTimedOut
-from . import transmit
+from . import pmtu, transmit
 from .sender import Timer
 from .state import State
 
@@ -76,6 +76,7 @@ def _retransmit(connection: Connection, now: float) -> None:
         _give_up(connection, now)
         return
     connection.tcp.counters["tcp.timeouts"] += 1
+    pmtu.timed_out(connection, now)
     sender.on_retransmit_timer(now)
     connection.schedule()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NetworkFailure
 from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
-from . import handshake
+from . import handshake, pmtu
 from .sender import Timer
 from .sent import Sent
 from .state import State
@@ -87,6 +87,9 @@ def _new_data(connection: Connection, now: float) -> None:
         queued = sender.queued
         allowed = sender.allowance()
         window = sender.edge - sender.nxt
+        if connection.search is not None and (payload := pmtu.payload_of_probe(connection, now)):
+            _probe_path(connection, payload, now)
+            continue
         room = min(allowed, window)
         size = min(queued, room, largest)
         if size < queued:
@@ -126,6 +129,17 @@ def _piece(mss: int, window: int) -> int:
     if not 0 < window < mss << 5:
         return mss
     return window // -(-window // mss)
+
+
+def _probe_path(connection: Connection, payload: int, now: float) -> None:
+    """Send a segment larger than the MSS, to see whether the path takes it."""
+    sender = connection.sender
+    connection.tcp.counters["tcp.mtu-probes"] += 1
+    record = sender.probe = sender.take(payload, False, now)
+    sender.probe_size = payload
+    mss, sender.mss = sender.mss, payload
+    send_record(connection, record, now)
+    sender.mss = mss
 
 
 def send_record(connection: Connection, record: Sent, now: float) -> None:
