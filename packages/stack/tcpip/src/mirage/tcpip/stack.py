@@ -98,7 +98,7 @@ class Stack:
 
     def input(self, interface: Interface, frames: Sequence[tuple[FrameMeta, memoryview]], now: float) -> None:
         """Frames have come in. Their octets must stay until `poll` returns."""
-        self.now = self.tcp.now = now
+        self.now = self.tcp.now = self.ip.now = now
         connections = self.tcp.connections
         mac = interface.mac
         tap = interface.tap
