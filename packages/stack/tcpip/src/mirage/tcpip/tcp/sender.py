@@ -196,6 +196,10 @@ class Sender:
         self.sent.append(record)
         return record
 
+    def first_lost(self) -> int:
+        """Octets of the first lost record; there is one."""
+        return next(record.end - record.start for record in self.sent if record.lost)
+
     def next_lost(self, allowed: int, now: float) -> Sent | None:
         """The first lost record that may be sent again, cut to what is allowed; counted as sent."""
         if not self.lost:
@@ -450,6 +454,8 @@ class Sender:
             if self.phase is _RECOVERY:
                 self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
             self.phase = _OPEN
+            self.congestion.commit()
+            self.undo_before = None
             self.duplicates = 0
             if self._step_persist:
                 self._step_persist -= 1
@@ -473,6 +479,7 @@ class Sender:
             if not self.sack and self.duplicates > _DUPLICATES:
                 delivered = delivered or self.mss  # each duplicate says that a segment has left (RFC 6582 3.2)
             safe = acked > 0 and not newly_lost
+            self.congestion.on_delivered(delivered, now, self.rtt.srtt)
             self.room = self.prr.on_ack(delivered, self.in_flight, self.mss, safe)
         elif delivered:
             self.congestion.on_ack(delivered, now, rtt, self.rtt.srtt, before, limited, self.una, self.nxt)
