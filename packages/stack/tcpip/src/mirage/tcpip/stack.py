@@ -176,10 +176,16 @@ class Stack:
             self.ip.frame(interface, meta, frame, now)
 
     def poll(self, now: float) -> None:
-        """Do what time asks for, and put what may be sent into the interfaces' output."""
+        """Do what time asks for, and put what may be sent into the interfaces' output. There may be news after it."""
         self.now = now
-        self.tcp.poll(now)
         self.ip.poll(now)
+        self.tcp.poll(now)
+        loopback = self.ip.loopback
+        while loopback.output:
+            # What this host has sent to itself; the copies stay as they are, whatever happens to the originals.
+            frames = [(meta, memoryview(b"".join(parts))) for meta, parts in loopback.take_output(now)]
+            self.input(loopback, frames, now)
+            self.tcp.poll(now)
 
     def next_deadline(self) -> float:
         """When `poll` is wanted next even if nothing comes: seconds on the clock of `now`, infinite for never."""
