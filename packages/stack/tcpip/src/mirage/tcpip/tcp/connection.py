@@ -330,6 +330,7 @@ class Connection(Endpoint):
                     if acked:
                         sender.acknowledge(sender.una + acked, now)
                         if self.search is not None:
+                            self.search.on_progress()
                             pmtu.outcome(self, now)
                         self.framer.path.confirm(now)
                         self.progress_at = now
@@ -513,6 +514,8 @@ class Connection(Endpoint):
                 self.progress_at = now
                 self._after_acknowledgment(now)
             if self.search is not None:
+                if acked:
+                    self.search.on_progress()
                 pmtu.outcome(self, now)
             if start >= self.receiver.nxt - self.receiver.capacity:
                 # RFC 9293 3.10.7.4: the window of the newest segment counts; `ack` is the newest, or equal
