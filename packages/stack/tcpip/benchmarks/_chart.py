@@ -38,9 +38,7 @@ def _description(matrix: dict[str, dict[str, list[float]]]) -> str:
     told = []
     for control, rows in matrix.items():
         ratios = [
-            ours / theirs
-            for buffer in BUFFERS
-            for ours, theirs in zip(rows[str(buffer)], SMOLTCP[buffer], strict=True)
+            ours / theirs for buffer in BUFFERS for ours, theirs in zip(rows[str(buffer)], SMOLTCP[buffer], strict=True)
         ]
         told.append(
             f"With {_NAMES[control].partition(',')[0]}, {sum(r >= 0.9995 for r in ratios)} of {len(ratios)} cells carry"
@@ -93,7 +91,8 @@ def _curves(y: int, matrix: dict[str, dict[str, list[float]]]) -> list[str]:
 
     def line(values: Sequence[float]) -> list[tuple[float, float]]:
         return [
-            (x, top + height * (high - math.log10(value)) / (high - low)) for x, value in zip(places, values, strict=True)
+            (x, top + height * (high - math.log10(value)) / (high - low))
+            for x, value in zip(places, values, strict=True)
         ]
 
     parts = [_text(6, y + 22, f"Octets per second with {_size(buffer)}, by loss", " d-strong")]

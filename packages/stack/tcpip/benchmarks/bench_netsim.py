@@ -87,7 +87,10 @@ def figures(found: dict[str, object]) -> list[dict[str, object]]:
             for ours, theirs, loss in zip(matrix[control][str(buffer)], SMOLTCP[buffer], LOSSES, strict=True)
         ]
         large = [entry for entry in cells if entry[3] == 32768 and entry[4] >= 0.05]
-        for what, chosen, target in (("worst of 72 cells", cells, ">= 1"), ("worst at 32 KiB and 5-30 %", large, ">= 1.5")):
+        for what, chosen, target in (
+            ("worst of 72 cells", cells, ">= 1"),
+            ("worst at 32 KiB and 5-30 %", large, ">= 1.5"),
+        ):
             ratio, ours, theirs, buffer, loss = min(chosen)
             told.append(
                 {

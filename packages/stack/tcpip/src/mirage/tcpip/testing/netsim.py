@@ -106,9 +106,7 @@ def shares(
             lambda connection, ends=ends, sink=sink: ends.append(Exchange(simulation, sink, connection, 0)),
         )
         Exchange(simulation, source, source.stack.connect("10.0.0.1", 1), endless)
-    simulation.run(
-        lambda: all(ends and ends[0].received_octets >= octets for ends in sinks), patience=100_000.0
-    )
+    simulation.run(lambda: all(ends and ends[0].received_octets >= octets for ends in sinks), patience=100_000.0)
     got = [float(ends[0].received_octets) for ends in sinks]
     seconds = simulation.now
     total = sum(got)
