@@ -1,4 +1,4 @@
-"""The loss x buffer matrix that smoltcp publishes, and its fairness run, in virtual time: nothing depends on the machine.
+"""The loss x buffer matrix that smoltcp publishes, and its fairness run, in virtual time.
 
 ``bench_netsim.py`` takes a tenth of the octets and a minute. ``--write`` takes all of them, and writes what is checked
 in: ``netsim.json`` beside this file, and the chart ``site/diagrams/tcpip-loss.svg`` drawn from it.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from mirage.tcpip.settings import Settings
@@ -35,14 +37,14 @@ class Watched:
         assert sender.sacked >= 0
         assert sender.lost >= 0
         assert sender.sacked + sender.lost <= sender.nxt - sender.una
-        outstanding = [record for record in sender.sent]
-        for before, after in zip(outstanding, outstanding[1:], strict=False):
+        outstanding = sender.sent
+        for before, after in pairwise(outstanding):
             assert before.end == after.start, "a hole between the records of what was sent"
         assert sum(r.end - r.start for r in outstanding if r.sacked) == sender.sacked
         assert sum(r.end - r.start for r in outstanding if r.lost) == sender.lost
         kept = sum(len(piece) for found in receiver.ranges for piece in found.pieces)
         assert receiver.readable + kept <= self.settings.receive_buffer, "more is kept than the window allowed"
-        for first, second in zip(receiver.ranges, receiver.ranges[1:], strict=False):
+        for first, second in pairwise(receiver.ranges):
             assert first.end < second.start
 
 
@@ -70,16 +72,16 @@ def run(seed: int) -> float:
     chance, simulation, settings = hostile(seed)
     with simulation:
         network = simulation.network()
-        weather = dict(
-            delay_ns=round(1e9 * chance.choice([0.0001, 0.01, 0.1, 0.4])),
-            jitter_ns=round(1e9 * chance.choice([0, 0, 0.001, 0.05])),
-            loss=chance.choice([0, 0.01, 0.05, 0.2]),
-            duplicate=chance.choice([0, 0, 0.02, 0.2]),
-            corrupt=chance.choice([0, 0, 0.01]),
-            reorder=chance.choice([0, 0, 0.02, 0.2]),
-            reorder_ns=round(1e9 * chance.choice([0.001, 0.05, 1.0])),
-            largest=chance.choice([None, None, None, 1314]),
-        )
+        weather = {
+            "delay_ns": round(1e9 * chance.choice([0.0001, 0.01, 0.1, 0.4])),
+            "jitter_ns": round(1e9 * chance.choice([0, 0, 0.001, 0.05])),
+            "loss": chance.choice([0, 0.01, 0.05, 0.2]),
+            "duplicate": chance.choice([0, 0, 0.02, 0.2]),
+            "corrupt": chance.choice([0, 0, 0.01]),
+            "reorder": chance.choice([0, 0, 0.02, 0.2]),
+            "reorder_ns": round(1e9 * chance.choice([0.001, 0.05, 1.0])),
+            "largest": chance.choice([None, None, None, 1314]),
+        }
         family = chance.choice(["10.0.0.%d", "fd00::%d"])
         prefix = "/24" if "." in family else "/64"
         left = simulation.host("left", network, family % 1 + prefix, settings=settings)
@@ -158,21 +160,25 @@ def test_long_runs() -> None:
         seed += 1
 
 
-def test_a_failure_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_a_failure_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The seed, what became of the frames, and a capture of the last of them."""
     monkeypatch.setenv("MIRAGE_CAPTURES", str(tmp_path))
-    with pytest.raises(Deadlock) as failure, Simulation(77) as simulation:
-        network = simulation.network(loss=1.0)
-        client = simulation.host("client", network, "10.0.0.1/24")
-        simulation.host("server", network, "10.0.0.2/24")
-        client.stack.connect("10.0.0.2", 80)
-        simulation.run(lambda: False, patience=5.0)
+    simulation = Simulation(77)
+    network = simulation.network(loss=1.0)
+    client = simulation.host("client", network, "10.0.0.1/24")
+    simulation.host("server", network, "10.0.0.2/24")
+    client.stack.connect("10.0.0.2", 80)
+
+    def wait_for_ever() -> None:
+        with simulation:
+            simulation.run(lambda: False, patience=5.0)
+
+    with pytest.raises(Deadlock) as failure:
+        wait_for_ever()
     note = failure.value.__notes__[0]
     assert note.startswith("seed 77, at 5.0")
     assert "lost" in note
-    path = note.rpartition(" ")[2]
-    with open(path, "rb") as file:
-        capture = file.read()
+    capture = Path(note.rpartition(" ")[2]).read_bytes()
     assert capture[:4] == bytes.fromhex("0a0d0d0a")
     assert b"client.eth0" in capture
     assert b"seed 77" in capture

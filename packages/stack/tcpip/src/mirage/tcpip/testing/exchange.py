@@ -1,4 +1,4 @@
-"""An application for simulations: at each end of a connection, octets go out and octets come in, and both are hashed."""
+"""An application for simulations: at each end of a connection octets go out and come in, and both are hashed."""
 
 from __future__ import annotations
 

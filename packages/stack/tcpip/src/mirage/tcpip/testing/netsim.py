@@ -8,6 +8,7 @@ snapshots in smoltcp's tree (`tests/snapshots/`, of August 2026), which its own 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random as Chance
 from typing import Final
@@ -15,8 +16,9 @@ from typing import Final
 from mirage.net.testing import Bottleneck
 
 from ..settings import Settings
+from ..tcp.connection import Connection
 from .exchange import Exchange, serve
-from .simulation import Simulation
+from .simulation import Host, Simulation
 
 __all__ = ["BUFFERS", "FLOWS", "LOSSES", "SMOLTCP", "SMOLTCP_FAIRNESS", "Shares", "cell", "shares"]
 
@@ -62,7 +64,7 @@ def cell(buffer: int, loss: float, congestion: str = "cubic", octets: int = _OCT
     sink = simulation.host("sink", network, "10.0.0.1/24", settings=settings)
     source = simulation.host("source", network, "10.0.0.2/24", settings=settings)
     ends: list[Exchange] = []
-    serve(sink.stack.listen(1), lambda connection: ends.append(Exchange(simulation, sink, connection, 0)))
+    serve(sink.stack.listen(1), _sink(simulation, sink, ends))
     Exchange(simulation, source, source.stack.connect("10.0.0.1", 1), octets)
     simulation.run(lambda: bool(ends) and ends[0].received_octets >= octets, patience=math.inf)
     return octets / ends[0].last_at
@@ -101,10 +103,7 @@ def shares(
         source.port().bottleneck, sink.port().bottleneck = there, back
         ends: list[Exchange] = []
         sinks.append(ends)
-        serve(
-            sink.stack.listen(1),
-            lambda connection, ends=ends, sink=sink: ends.append(Exchange(simulation, sink, connection, 0)),
-        )
+        serve(sink.stack.listen(1), _sink(simulation, sink, ends))
         Exchange(simulation, source, source.stack.connect("10.0.0.1", 1), endless)
     simulation.run(lambda: all(ends and ends[0].received_octets >= octets for ends in sinks), patience=100_000.0)
     got = [float(ends[0].received_octets) for ends in sinks]
@@ -118,3 +117,10 @@ def shares(
         total * total / (flows * sum(x * x for x in got)),
         (there.dropped + back.dropped) / (there.offered + back.offered),
     )
+
+
+def _sink(simulation: Simulation, host: Host, ends: list[Exchange]) -> Callable[[Connection], None]:
+    def accepted(connection: Connection) -> None:
+        ends.append(Exchange(simulation, host, connection, 0))
+
+    return accepted
