@@ -34,6 +34,7 @@ from .tcp.connection import Connection
 from .tcp.tcp import Listener, Tcp
 from .udp import Udp, UdpEndpoint
 from .wire.checksum import ones_sum
+from .wire.tcp import SYN
 
 __all__ = ["Address", "Stack", "packed"]
 
@@ -133,6 +134,7 @@ class Stack:
                     and protocol == _TCP
                     and not fragment & 0x3FFF
                     and destination == mac
+                    and not offset & SYN  # it may begin a new connection
                     and _SHORTEST4 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right4(frame, end))
                 ):
@@ -159,6 +161,7 @@ class Stack:
                     and kind == _TYPE6
                     and word >> 28 == 6
                     and destination == mac
+                    and not offset & SYN
                     and _SHORTEST6 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right6(frame, end))
                 ):
