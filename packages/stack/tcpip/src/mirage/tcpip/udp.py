@@ -36,7 +36,6 @@ _UDP = 17
 _LARGEST = 65535 - udp.HEADER
 _COST = 256
 """Octets that a waiting datagram counts for beside its own, so that empty ones cannot fill memory."""
-_ANY4, _ANY6 = bytes(4), bytes(16)
 
 
 class Datagram(NamedTuple):
@@ -230,8 +229,7 @@ class Udp:
         `reuse`: others that say so too may have the same port; a group's datagrams go to all of them, others to the
         newest. Raises `AddressInUse`, `AddressUnavailable`, `LimitReached`.
         """
-        if local in {_ANY4, _ANY6}:
-            assert local is not None
+        if local is not None and not any(local):
             local, version = None, 4 if len(local) == 4 else 6
         if local is not None:
             version = 4 if len(local) == 4 else 6
