@@ -6,9 +6,19 @@ do anywhere, over whatever network devices are attached: a TAP, the gateway, or 
 `mirage.runtime.testing` has the loop in virtual time.
 """
 
+from ._install import install, installed, uninstall
 from ._loop import StackEventLoop
 from ._resolver import NameServer, Resolver
 from ._socket import StackSocket
 from .errors import RuntimeMisuse
 
-__all__ = ["NameServer", "Resolver", "RuntimeMisuse", "StackEventLoop", "StackSocket"]
+__all__ = [
+    "NameServer",
+    "Resolver",
+    "RuntimeMisuse",
+    "StackEventLoop",
+    "StackSocket",
+    "install",
+    "installed",
+    "uninstall",
+]

@@ -94,24 +94,36 @@ class Resolver:
     # Names of addresses
 
     async def getnameinfo(self, address: SocketAddress, flags: int = 0) -> tuple[str, str]:
-        """As `socket.getnameinfo`."""
-        octets = literal(address[0])
-        if octets is None:
-            raise _no_name(address[0])
-        name = None if flags & socket.NI_NUMERICHOST else await self._name(octets)
-        if name is None:
-            if flags & socket.NI_NAMEREQD:
-                raise _no_name(address[0])
-            name = address[0]
-        return name, _service(address[1], flags)
+        """As `socket.getnameinfo`. Raises `socket.gaierror`."""
+        octets = _octets(address)
+        name = None if flags & socket.NI_NUMERICHOST else self._known_name(octets)
+        if name is None and not flags & socket.NI_NUMERICHOST and self.servers is not None:
+            name = await self.servers.name(octets)
+        return _name_info(name, address, flags)
 
-    async def _name(self, octets: bytes) -> str | None:
+    def getnameinfo_now(self, address: SocketAddress, flags: int = 0) -> tuple[str, str]:
+        """The same, without asking any server."""
+        octets = _octets(address)
+        return _name_info(None if flags & socket.NI_NUMERICHOST else self._known_name(octets), address, flags)
+
+    def _known_name(self, octets: bytes) -> str | None:
         for name, addresses in self.hosts.items():
             if octets in addresses:
                 return name
-        if octets in (_LOOPBACK4, _LOOPBACK6):
-            return "localhost"
-        return await self.servers.name(octets) if self.servers is not None else None
+        return "localhost" if octets in (_LOOPBACK4, _LOOPBACK6) else None
+
+
+def _octets(address: SocketAddress) -> bytes:
+    octets = literal(address[0])
+    if octets is None:
+        raise _no_name(address[0])
+    return octets
+
+
+def _name_info(name: str | None, address: SocketAddress, flags: int) -> tuple[str, str]:
+    if name is None and flags & socket.NI_NAMEREQD:
+        raise _no_name(address[0])
+    return name or address[0], _service(address[1], flags)
 
 
 def _no_name(name: str) -> socket.gaierror:

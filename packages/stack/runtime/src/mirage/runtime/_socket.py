@@ -178,9 +178,7 @@ class StackSocket:
         return False
 
     def set_inheritable(self, inheritable: bool) -> None:
-        """Only False can be had."""
-        if inheritable:
-            raise plain(errno.EOPNOTSUPP)
+        """Nothing to do: programs that are started have no part in this stack, whatever they inherit."""
 
     # Opening
 

@@ -162,8 +162,10 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         """Something other than plain data: room to write, the peer's end, or the end of all."""
         connection = self._connection
         if self._closing:
-            if not self._lost and (connection.state is _CLOSED or not connection.queued):
-                self._lose(os_error(connection.error) if connection.error is not None else None)
+            if connection.state is _CLOSED or not connection.queued:
+                # Later, as asyncio does: tasks that the protocol has just made run first.
+                connection.owner = None
+                self._loop.call_soon(self._lose, os_error(connection.error) if connection.error is not None else None)
             return
         if connection.error is not None:
             self._force_close(os_error(connection.error))
@@ -285,7 +287,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
-        """Reset the connection; what was not sent is lost."""
+        """Close at once. What counts as buffered is lost, and the peer told so by a reset; what a socket of the kernel's
+        would have taken over already is still sent, as it is there: some libraries abort after every `close`."""
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
@@ -293,8 +296,12 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             return
         self._closing = True
         self._reading = False
-        self._connection.owner = None
-        self._connection.abort()
+        connection = self._connection
+        connection.owner = None
+        if connection.queued > BUFFER:
+            connection.abort()
+        else:
+            connection.close()
         self._loop.call_soon(self._lose, error)
 
     def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
