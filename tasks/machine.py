@@ -16,6 +16,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
+    "dig": ("bind9-dnsutils", "asks the name servers of the tests"),
     "dnsmasq": ("dnsmasq-base", "the peer of the DHCP client, and a name server that the resolver asks"),
     "e2fsck": ("e2fsprogs", "checks such images"),
     "gcc": ("gcc", "the library OS of the hvt target, compiled on first use in a source tree"),

@@ -292,7 +292,7 @@ class Client:
 
     def _backoff(self) -> float:
         """RFC 2131 section 4.1: 4 s, doubled up to 64 s, each give or take 1 s."""
-        wait = min(_FIRST_WAIT * 2 ** min(self._attempts, 8), _LONGEST_WAIT)
+        wait = min(_FIRST_WAIT * 2.0 ** min(self._attempts, 8), _LONGEST_WAIT)
         return wait - 1.0 + self._uniform(2.0)
 
     # messages out
@@ -380,7 +380,8 @@ class Client:
         to: IPv4Address = BROADCAST,
     ) -> None:
         # RFC 4361 section 6.1, RFC 2132 section 9.14: the identifier is the same in every message.
-        options: dict[int, bytes] = {**given, Option.CLIENT_ID: self.settings.identifier()}
+        options = {int(code): value for code, value in given.items()}
+        options[Option.CLIENT_ID] = self.settings.identifier()
         message = Message(
             op=1,
             xid=self._xid,
@@ -503,7 +504,7 @@ class Client:
         return int.from_bytes(self._random.generate(4), "big")
 
     def _uniform(self, most: float) -> float:
-        return most * self._number() / float(1 << 32)
+        return most * self._number() / 2.0**32
 
 
 _ANSWERABLE = {State.REQUESTING, State.REBOOTING, State.RENEWING, State.REBINDING}
