@@ -304,6 +304,7 @@ def test_zones_agree_with_their_definition(records: list[tuple[list[bytes], str]
         ("@ IN A 192.0.2.1", "example.org", "line:1.*TTL"),
         ("@ 60 IN A 192.0.2.1", "example.org", "SOA"),
         ("www IN A 192.0.2.1", None, "ORIGIN"),
+        ("", None, "ORIGIN"),
         ("@ 60 IN SOA ns a 1 2 3 4", "example.org", "read"),
         ("$INCLUDE /etc/passwd\n", "example.org", "read"),
         ("@ 60 IN SOA ns a 1 2 3 4 5\n@ 60 IN NS ns\nx 60 IN A 999.0.0.1", "example.org", "line:3"),

@@ -49,7 +49,8 @@ class Zone:
 
     def __init__(self, content: dns.zone.Zone) -> None:
         """From a zone of dnspython's with absolute names. Raises `BadZone` where SOA or NS is absent."""
-        assert content.origin is not None
+        if content.origin is None:
+            raise BadZone("a zone without a name; give it, or begin the file with $ORIGIN")
         self.origin: Name = content.origin
         self.content = content
         self._nodes: dict[Name, dns.node.Node] = dict(content.nodes)
@@ -84,7 +85,7 @@ class Zone:
         except (dns.exception.DNSException, ValueError, KeyError, IndexError, AttributeError) as error:
             if isinstance(error, BadZone):
                 raise
-            hint = "" if origin is not None else "; give the zone's name, or begin the file with $ORIGIN"
+            hint = "; give it, or begin the file with $ORIGIN" if isinstance(error, dns.zone.UnknownOrigin) else ""
             raise BadZone(f"the zone cannot be read: {str(error) or type(error).__name__}{hint}") from None
 
     def find(self, name: Name, rdtype: int) -> Finding:
