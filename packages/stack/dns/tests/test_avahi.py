@@ -45,6 +45,7 @@ enable-wide-area=no
 [publish]
 publish-workstation=no
 publish-hinfo=no
+publish-aaaa-on-ipv4=no
 """
 SERVICE = """<service-group><name>Avahi's files</name><service><type>_http._tcp</type><port>8081</port>
 <txt-record>path=/avahi</txt-record></service></service-group>"""
