@@ -63,7 +63,6 @@ def outcome(connection: Connection, now: float) -> None:
     search, sender = connection.search, connection.sender
     if search is None:
         return
-    search.on_progress()
     probe = sender.probe
     if probe is None:
         return

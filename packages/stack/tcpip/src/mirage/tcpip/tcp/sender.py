@@ -289,7 +289,7 @@ class Sender:
         """
         before = self.in_flight
         cwnd_limited = before + self.mss > self.congestion.cwnd
-        delivered, rtt = 0, None
+        delivered, rtt, again = 0, None, False
         acked = ack - self.una
         for record in self.sent:
             if record.start >= ack:
@@ -313,7 +313,12 @@ class Sender:
                     self.lost -= size
                 if record.times == 1:
                     rtt = now - record.time
+                else:
+                    again = True
                 self._rack(record, now)
+        if again:
+            # Karn: what was sent once may have waited at the peer for what was sent again.
+            rtt = None
         if acked > 0:
             self.sent = [record for record in self.sent if record.end > ack]
             self.una = ack

@@ -244,7 +244,7 @@ def _syn(connection: Connection, now: float) -> None:
     flags, acknowledgment = SYN, 0
     if connection.state is State.SYN_RECEIVED:
         flags |= ACK
-        acknowledgment = receiver.nxt
+        acknowledgment = connection.last_ack_sent = receiver.nxt
         receiver.edge = max(receiver.edge, receiver.nxt + window)
         if connection.ecn:
             flags |= ECE

@@ -1,12 +1,12 @@
 """Westwood (Mascolo et al., 2001): after a loss, the window that the path has shown to carry.
 
 Reno and CUBIC take every loss for congestion, and on a radio link that loses one packet in twenty they send next to
-nothing. Here the rate at which octets are delivered is measured, and a loss sets `ssthresh` to that rate times the least
-round trip: what was in flight less what stood in queues. Where a full queue was the cause that is a reduction as deep as
-the queue was long; where chance was, it is hardly any. Growth is Reno's.
+nothing. Here the rate at which octets are delivered is measured, and a loss sets `ssthresh` to that rate times the
+least round trip: what was in flight less what stood in queues. Where a full queue was the cause that is a reduction as
+deep as the queue was long; where chance was, it is hardly any. Growth is Reno's.
 
-The rate is the most that was delivered in one of the last ten round trips, which is BBR's filter (Cardwell et al., 2016)
-in the place of Westwood's average: an average sinks with each timeout, and so would the window, down to nothing.
+The rate is the most that was delivered in one of the last ten round trips, which is BBR's filter (Cardwell et al.,
+2016) in the place of Westwood's average: an average sinks with each timeout, and so would the window, to nothing.
 """
 
 from __future__ import annotations
