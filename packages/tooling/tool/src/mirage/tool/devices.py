@@ -8,7 +8,7 @@ data: the packages it needs, and the expression that makes it in the generated m
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, overload
@@ -43,6 +43,7 @@ from mirage.types import Console, KeyValueRO, KeyValueRW, MonotonicClock, Random
 __all__ = [
     "BOOL",
     "CONSOLE",
+    "DNS_PORT",
     "DRAIN",
     "FLOAT",
     "HOST",
@@ -67,6 +68,7 @@ __all__ = [
     "console",
     "crunch",
     "directory",
+    "dns_server",
     "enum",
     "foreign",
     "generated",
@@ -100,6 +102,7 @@ SERVICE: Typ[Service] = Typ("SERVICE", "mirage.cohttp.message:Service")
 
 HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
+DNS_PORT = boot_argument("dns-port", INT, 53, "UDP and TCP port to answer names on; 0 picks a free one.")
 DRAIN = boot_argument("drain", FLOAT, 5.0, "Seconds given to open requests when asked to stop.")
 
 
@@ -343,6 +346,62 @@ def http_server(
         )
     )
     return made(service)
+
+
+_SERVE_DNS = '''
+async def serve_dns(store: KeyValueRO, zones: list[tuple[str, str | None]], host: str, port: int) -> None:
+    """Answer from the store's zone files until cancelled; each has the name of its zone where it does not say it."""
+    try:
+        found = [Zone.parse(store.get(key).decode(), origin, file=key) for key, origin in zones]
+        server = await serve_names(Authority(found), host, port)
+    except (MirageError, UnicodeDecodeError) as error:
+        sys.exit(f"{NAME}: {error}")
+    except OSError as error:
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        sys.exit(f"{NAME}: cannot listen on {host} port {port}: {reason}; --host and --dns-port choose another address")
+    names = ", ".join(zone.origin.to_text() for zone in found)
+    print(f"{NAME}: answering for {names} on {server.address[0]} port {server.address[1]}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+'''
+
+
+def dns_server(
+    store: Impl[KeyValueRO],
+    zones: Mapping[str, str | None],
+    *,
+    host: str | Key[str] | BootArgument[str] = HOST,
+    port: int | Key[int] | BootArgument[int] = DNS_PORT,
+) -> Impl[Job]:
+    """An authoritative name server over UDP and TCP, until the program is asked to stop.
+
+    `zones` says which values of the store are zone files (RFC 1035), each with the name of its zone, or None where the
+    file begins with ``$ORIGIN``.
+    """
+    listed = repr(list(zones.items())).replace("{", "{{").replace("}", "}}")
+    made: Function[[Impl[KeyValueRO]], Job] = device(
+        Device(
+            "name_server",
+            JOB,
+            f"serve_dns({{0}}, {listed}, {{host}}, {{port}})",
+            takes=(KV_RO,),
+            imports=(
+                "import os",
+                "import sys",
+                "from mirage.dns import Authority, Zone",
+                "from mirage.dns import serve as serve_names",
+                "from mirage.types import KeyValueRO, MirageError",
+            ),
+            definition=_SERVE_DNS,
+            packages=("mirage-dns>=0.1,<0.2", "mirage-types>=0.1,<0.2"),
+            parameters={"host": host, "port": port},
+            label="dns_server",
+            uses=("sockets",),
+        )
+    )
+    return made(store)
 
 
 def _show(value: Parameter) -> str:
