@@ -13,6 +13,7 @@ class Interface:
         self.output: list[tuple[FrameMeta, list[Buffer]]] = []
         self.tap: Callable[..., None] | None = None
         self.addresses: dict[bytes, int] = {}
+        self.transparent = False
     def take_output(self):
         out = self.output
         if out: self.output = []

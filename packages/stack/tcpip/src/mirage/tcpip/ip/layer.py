@@ -113,9 +113,9 @@ class Ip:
             if ihl<20 or total<ihl or total>len(f)-14 or (f[20]<<8|f[21])&0x3fff: self.counters['ip4.dropped']+=1; return
             if meta.checksum is Checksum.COMPLETE and ones_sum(f[14:14+ihl]): self.counters['ip4.bad-checksum']+=1; return
             src,dst=bytes(f[26:30]),bytes(f[30:34])
-            if dst not in i.addresses: self.counters['ip4.not-for-us']+=1; return
+            if dst not in i.addresses and not i.transparent: self.counters['ip4.not-for-us']+=1; return
             p=f[14+ihl:14+total]
-            if f[23]==1 and p[0]==8:
+            if f[23]==1 and p[0]==8 and dst in i.addresses:
                 b=bytearray(p); b[0]=0; b[2:4]=b'\0\0'; b[2:4]=(65535-ones_sum(b)).to_bytes(2,'big')
                 try: self.path(src,now,local=dst,interface=i).send(1,[b],now)
                 except Exception: pass
@@ -133,7 +133,7 @@ class Ip:
                     return
                 if p[0]==136 and len(p)>=32: self._learn(bytes(p[8:24]),p[26:32]); return
                 if p[0]==128 and dst in i.addresses: self._icmp6(i,dst,src,bytes(f[6:12]),b'\x81\0\0\0'+bytes(p[4:])); return
-            if dst in i.addresses: self._up(i,src,dst,f[20],p,meta,f[21],(f[14]<<4|f[15]>>4)&255,f[14:])
+            if dst in i.addresses or i.transparent: self._up(i,src,dst,f[20],p,meta,f[21],(f[14]<<4|f[15]>>4)&255,f[14:])
     def _up(self, i, src, dst, proto, p, meta, ttl, tc, raw):
         self.last_now=0
         r=self.receivers.get(proto)
