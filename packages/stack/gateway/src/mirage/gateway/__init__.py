@@ -12,10 +12,14 @@ names; ways out, to whom a `Rule` permits; and ways in, from ports that are publ
 """
 
 from .errors import BadOption, GatewayError, HostUnavailable
-from .gateway import Gateway, bind
 from .plan import Plan
 from .policy import Policy, Rule, parse_rule
 from .publish import Publication, parse_publication
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._bind import bind
+    from .gateway import Gateway
 
 __all__ = [
     "BadOption",
@@ -30,3 +34,16 @@ __all__ = [
     "parse_publication",
     "parse_rule",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The stack is loaded when it is used: `mirage-gateway run` starts its command first."""
+    if name == "Gateway":
+        from .gateway import Gateway
+
+        return Gateway
+    if name == "bind":
+        from ._bind import bind
+
+        return bind
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""The name server of the network: what guests ask goes to the host's name servers, if it goes anywhere.
+"""The name server of the network: the ways to it, over UDP and over TCP, bounded in number and in time.
 
-`mirage.dns.Forwarder` answers; here are the ways to it, over UDP and over TCP, bounded in number and in time.
+What answers (`_lookup`) is loaded with the first question, so that a network is up before a DNS library is.
 """
 
 from __future__ import annotations
@@ -8,24 +8,23 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import dns.flags
-import dns.rcode
-from mirage.dns import Forwarder, InvalidMessage, Resolver
-from mirage.dns.message import build, frame, parse, response_to
-from mirage.dns.server import requests
 from mirage.tcpip import NotConnected
 from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.tcp.listener import Listener
 from mirage.tcpip.tcp.state import State
+from mirage.types import Random
 
 from .policy import Address
 
 if TYPE_CHECKING:
+    from mirage.dns import Settings
+
     from ._datagrams import Flows
     from ._inside import Inside
+    from ._lookup import Lookup
 
 __all__ = ["NameService"]
 
@@ -35,19 +34,22 @@ _IDLE = 10.0
 """RFC 7766 section 6.2.3: a few seconds."""
 _UNDER_WAY = 512
 _QUEUED = 256 * 1024
-_RESPONSE = dns.flags.QR
 Answer = Callable[[Iterable[bytes]], None]
 
 
 class NameService:
-    """Answers at the addresses of the plan. Without a resolver every question is refused."""
+    """Answers at the addresses of the plan."""
 
-    def __init__(self, inside: Inside, flows: Flows, resolver: Resolver | None, counters: Counter[str]) -> None:
+    def __init__(
+        self, inside: Inside, flows: Flows, counters: Counter[str], settings: Settings | bool, random: Random
+    ) -> None:
+        """`settings`: how names are looked up; True: as the host does it; False: every question is refused."""
         self.inside = inside
         self.counters = counters
         self._flows = flows
-        self._forwarder = None if resolver is None else Forwarder(resolver)
-        self._resolver = resolver
+        self._settings = settings
+        self._random = random
+        self._lookup: Lookup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.streams: set[_Stream] = set()
         plan = inside.plan
@@ -76,11 +78,11 @@ class NameService:
         task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, octets: bytes, source: Address, answer: Answer, *, tcp: bool) -> None:
-        if self._forwarder is not None:
-            responses = await self._forwarder.handle(octets, source, tcp=tcp)
-        else:
-            responses = _refusal(octets)
-        answer(responses)
+        if self._lookup is None:
+            from ._lookup import Lookup
+
+            self._lookup = Lookup(self._settings, self._random)
+        answer(await self._lookup.answer(octets, source, tcp=tcp))
         self.inside.soon()
 
     async def close(self) -> None:
@@ -90,8 +92,8 @@ class NameService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for stream in list(self.streams):
             stream.close()
-        if self._resolver is not None:
-            await self._resolver.close()
+        if self._lookup is not None:
+            await self._lookup.close()
 
 
 class _Acceptor:
@@ -128,7 +130,7 @@ class _Stream:
             return
         self._buffer += connection.read()
         source = connection.framer.path.remote
-        for octets in requests(self._buffer):
+        for octets in _requests(self._buffer):
             self._timer.cancel()
             self._timer = self._service.inside.loop.call_later(_IDLE, self.close)
             self._service.ask(octets, source, self._answer, tcp=True)
@@ -140,7 +142,7 @@ class _Stream:
     def _answer(self, responses: Iterable[bytes]) -> None:
         for response in responses:
             try:
-                self._connection.write(frame(response))
+                self._connection.write(len(response).to_bytes(2, "big") + response)
             except NotConnected:
                 return
 
@@ -153,12 +155,12 @@ class _Stream:
         self._service.inside.soon()
 
 
-def _refusal(octets: bytes) -> Iterable[bytes]:
-    """The answer of a server that does not forward."""
-    try:
-        query = parse(octets)
-    except InvalidMessage:
-        return ()
-    if query.flags & _RESPONSE:
-        return ()
-    return (build(response_to(query, dns.rcode.REFUSED)),)
+def _requests(buffer: bytearray) -> Iterator[bytes]:
+    """Take the whole messages off the front of what came: each behind its length (RFC 1035 section 4.2.2)."""
+    while len(buffer) >= 2:
+        end = 2 + int.from_bytes(buffer[:2], "big")
+        if len(buffer) < end:
+            return
+        message = bytes(buffer[2:end])
+        del buffer[:end]
+        yield message

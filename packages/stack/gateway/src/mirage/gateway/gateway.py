@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mirage.dns import Hosts as HostsFile
-from mirage.dns import Resolver
-from mirage.dns import Settings as ResolverSettings
 from mirage.tcpip import Settings
 from mirage.types import Random
 
+from ._bind import bind
 from ._datagrams import Flows, PublishedDatagrams
 from ._hosts import Hosts
 from ._inside import SETTINGS, Inside
@@ -23,15 +21,14 @@ from ._names import NameService
 from ._port import SocketPort
 from ._streams import Outwards, Published, Streams
 from .capture import Capture
-from .errors import HostUnavailable
 from .plan import Plan
 from .policy import Policy, Rule
-from .publish import LOCALHOST, Publication
+from .publish import Publication
 
-__all__ = ["Gateway", "bind"]
+if TYPE_CHECKING:
+    from mirage.dns import Settings as ResolverSettings
 
-_RESOLV_CONF = Path("/etc/resolv.conf")
-_HOSTS = Path("/etc/hosts")
+__all__ = ["Gateway"]
 
 
 class Gateway:
@@ -74,7 +71,9 @@ class Gateway:
         self._flows = Flows(self._inside, policy, self.counters)
         self._outwards = Outwards(self._streams, policy)
         self._hosts = Hosts(self._inside)
-        self._names = NameService(self._inside, self._flows, _resolver(names, policy, random), self.counters)
+        if names is None:
+            names = not policy.nothing
+        self._names = NameService(self._inside, self._flows, self.counters, names, random)
         self._joined = 0
         try:
             for each in publish:
@@ -150,54 +149,3 @@ class SystemRandom:
     def generate(self, size: int) -> bytes:
         """`size` octets that nobody can predict."""
         return os.urandom(size)
-
-
-def bind(publication: Publication) -> list[socket.socket]:
-    """The sockets of a publication, bound to the host's port: one for each version of IP that the address means.
-
-    Raises `HostUnavailable`.
-    """
-    ipv4, ipv6 = {LOCALHOST: ("127.0.0.1", "::1"), "*": ("0.0.0.0", "::")}.get(  # noqa: S104 - somebody wrote *
-        publication.host, (None, None)
-    )
-    if ipv4 is None or ipv6 is None:
-        return [_bind(publication, publication.host, publication.port)]
-    first = _bind(publication, ipv4, publication.port)
-    found = [first]
-    # A host without IPv6 has just the other.
-    with contextlib.suppress(HostUnavailable):
-        found.append(_bind(publication, ipv6, first.getsockname()[1]))
-    return found
-
-
-def _bind(publication: Publication, host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, (socket.SOCK_DGRAM if publication.udp else socket.SOCK_STREAM) | socket.SOCK_CLOEXEC)
-    try:
-        if not publication.udp:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        kind = "UDP" if publication.udp else "TCP"
-        raise HostUnavailable(
-            f"{kind} port {port} of {host} cannot be had ({error.strerror}); publish another, or 0 for any"
-        ) from None
-    return sock
-
-
-def _resolver(names: bool | ResolverSettings | None, policy: Policy, random: Random) -> Resolver | None:
-    """Who answers guests' questions: the name servers that the host itself asks."""
-    if names is False or (names is None and policy.nothing):
-        return None
-    if isinstance(names, ResolverSettings):
-        return Resolver(names, random)
-    texts = []
-    for path in (_RESOLV_CONF, _HOSTS):
-        try:
-            texts.append(path.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            texts.append("")
-    return Resolver(ResolverSettings.from_resolv_conf(texts[0], hosts=HostsFile.parse(texts[1])), random)
