@@ -75,6 +75,7 @@ class Gateway:
             names = not policy.nothing
         self._names = NameService(self._inside, self._flows, self.counters, names, random)
         self._joined = 0
+        self._closed = False
         try:
             for each in publish:
                 self._publish(*(each if isinstance(each, tuple) else (each, bind(each))))
@@ -130,7 +131,10 @@ class Gateway:
             self._capture.flush()
 
     async def close(self) -> None:
-        """Reset all connections, give the host's ports back, and unplug the guests."""
+        """Reset all connections, give the host's ports back, and unplug the guests; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
         for published in self.published:
             published.close()
         self._outwards.close()
