@@ -9,9 +9,11 @@ from mirage.tcpip.tcp.congestion import UNLIMITED, CongestionControl, controller
 from mirage.tcpip.tcp.cubic import Cubic
 from mirage.tcpip.tcp.hystart import HyStart, Phase
 from mirage.tcpip.tcp.reno import Reno
+from mirage.tcpip.tcp.westwood import Westwood
 
 MSS = 1000
 BOTH = pytest.mark.parametrize("kind", [Reno, Cubic])
+ALL = pytest.mark.parametrize("kind", [Reno, Cubic, Westwood])
 
 
 class Flow:
@@ -286,10 +288,65 @@ def test_rfc9406_4_2_few_samples_decide_nothing() -> None:
     assert hystart.phase is Phase.SLOW_START
 
 
+def westwood(segments: int, rounds: int = 20) -> Flow:
+    """A flow that has carried so many segments each round trip for a while."""
+    flow = Flow(Westwood(MSS))
+    flow.cc.cwnd = segments * MSS
+    flow.cc.ssthresh = segments * MSS
+    for _ in range(rounds):
+        flow.round()
+        flow.cc.cwnd = segments * MSS
+    return flow
+
+
+def test_westwood_a_chance_loss_costs_little() -> None:
+    """The window stays at what was delivered, where Reno's is halved."""
+    flow = westwood(100)
+    flow.lose()
+    assert flow.cc.cwnd == pytest.approx(100 * MSS, rel=0.06)
+    flow.cc.on_timeout(flow.now, flow.cc.cwnd, True)
+    assert flow.cc.cwnd == MSS
+    assert flow.cc.ssthresh == pytest.approx(100 * MSS, rel=0.06)
+
+
+def test_westwood_a_full_queue_costs_its_length() -> None:
+    """Delivered at the same rate with twice the round trip: half of the window stood in the queue."""
+    flow = westwood(100)
+    for _ in range(15):
+        flow.cc.cwnd = 200 * MSS
+        flow.round(0.2)
+    flow.cc.cwnd = 200 * MSS
+    flow.lose()
+    assert flow.cc.cwnd == pytest.approx(100 * MSS, rel=0.06)
+
+
+def test_westwood_before_any_sample_is_reno() -> None:
+    """Nothing is known yet, so half it is; and never more than there was."""
+    cc = Westwood(MSS)
+    cc.on_congestion(0.0, 10 * MSS)
+    assert cc.cwnd == 5 * MSS
+    flow = westwood(100)
+    flow.cc.cwnd = 20 * MSS
+    flow.lose()
+    assert flow.cc.cwnd == 20 * MSS
+
+
+def test_westwood_counts_what_a_recovery_delivers() -> None:
+    """The rate does not sink while losses are mended."""
+    flow = westwood(100)
+    assert isinstance(flow.cc, Westwood)
+    before = flow.cc.rate
+    for _ in range(1500):
+        flow.now += 0.001
+        flow.cc.on_delivered(MSS, flow.now, 0.1)
+    assert flow.cc.rate == pytest.approx(before, rel=0.06)
+
+
 def test_names() -> None:
     """Settings name them."""
     assert controller("cubic") is Cubic
     assert controller("reno") is Reno
+    assert controller("westwood") is Westwood
     with pytest.raises(ValueError, match="vegas"):
         controller("vegas")
 
@@ -301,7 +358,7 @@ EVENTS = st.lists(
 )  # fmt: skip
 
 
-@BOTH
+@ALL
 @given(events=EVENTS)
 def test_windows_stay_sane(kind: type[CongestionControl], events: list[tuple[str, int, float]]) -> None:
     """Whatever happens: never below one segment, never above the limit, and of octets."""

@@ -93,6 +93,15 @@ def test_rfc8899_4_3_black_hole() -> None:
     assert 1368 < found.size <= 1400
 
 
+def test_rfc4821_7_7_a_proved_size_is_doubted_later() -> None:
+    """Where full packets have got through, two timeouts may be loss; four are not."""
+    found = search(size=1500)
+    for now in (1.0, 2.0, 4.0):
+        assert not found.on_timeout(1500, now, proved=True)
+    assert found.on_timeout(1500, 8.0, proved=True)
+    assert found.size == 1280
+
+
 def test_rfc4821_7_7_small_packets_are_no_black_hole() -> None:
     """When packets of the base size are not acknowledged either, the path is broken, not narrow."""
     found = search(size=1500)

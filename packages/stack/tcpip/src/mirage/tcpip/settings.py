@@ -49,7 +49,8 @@ class Settings:
     send_buffer: int = 4 * _MIB
     """Octets that `Connection.write` takes before it says that it wants no more; nothing is refused."""
     congestion_control: str = "cubic"
-    """``cubic`` (RFC 9438 with HyStart++, RFC 9406) or ``reno`` (RFC 5681)."""
+    """``cubic`` (RFC 9438 with HyStart++, RFC 9406), ``reno`` (RFC 5681), or ``westwood``, for links that lose packets
+    without being congested."""
     initial_window: int = 10
     """Segments (RFC 6928)."""
     rto_min: float = 0.2

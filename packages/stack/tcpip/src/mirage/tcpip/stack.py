@@ -34,6 +34,7 @@ from .tcp.connection import Connection
 from .tcp.tcp import Listener, Tcp
 from .udp import Udp, UdpEndpoint
 from .wire.checksum import ones_sum
+from .wire.tcp import SYN
 
 __all__ = ["Address", "Stack", "packed"]
 
@@ -133,6 +134,7 @@ class Stack:
                     and protocol == _TCP
                     and not fragment & 0x3FFF
                     and destination == mac
+                    and not offset & SYN  # it may begin a new connection
                     and _SHORTEST4 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right4(frame, end))
                 ):
@@ -159,6 +161,7 @@ class Stack:
                     and kind == _TYPE6
                     and word >> 28 == 6
                     and destination == mac
+                    and not offset & SYN
                     and _SHORTEST6 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right6(frame, end))
                 ):
@@ -176,10 +179,16 @@ class Stack:
             self.ip.frame(interface, meta, frame, now)
 
     def poll(self, now: float) -> None:
-        """Do what time asks for, and put what may be sent into the interfaces' output."""
+        """Do what time asks for, and put what may be sent into the interfaces' output. There may be news after it."""
         self.now = now
-        self.tcp.poll(now)
         self.ip.poll(now)
+        self.tcp.poll(now)
+        loopback = self.ip.loopback
+        while loopback.output:
+            # What this host has sent to itself; the copies stay as they are, whatever happens to the originals.
+            frames = [(meta, memoryview(b"".join(parts))) for meta, parts in loopback.take_output(now)]
+            self.input(loopback, frames, now)
+            self.tcp.poll(now)
 
     def next_deadline(self) -> float:
         """When `poll` is wanted next even if nothing comes: seconds on the clock of `now`, infinite for never."""

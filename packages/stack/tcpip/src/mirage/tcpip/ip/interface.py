@@ -1,20 +1,73 @@
-"""STAND-IN: replaced by the real one."""
+"""One network that the stack is attached to: its addresses, what its device can do, and the frames that wait for it."""
+
 from __future__ import annotations
-import ipaddress
-from collections.abc import Callable
-from typing import Any
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+
 from mirage.types import FrameMeta, Offload
 from mirage.types.devices import Buffer
 
+__all__ = ["Interface", "InterfaceAddress", "Tap"]
+
+Tap = Callable[[str, FrameMeta, Sequence[Buffer], float], None]
+"""Is called with ``"in"`` or ``"out"``, what accompanies a frame, its parts, and the time."""
+
+_ETHERNET = 14
+
+
+@dataclass(slots=True)
+class InterfaceAddress:
+    """An address of this host on an interface."""
+
+    address: bytes
+    prefix: int
+    """Length of the prefix that is on the link, in bits."""
+    tentative: bool = False
+    """Whether it is still being checked for duplicates: then nothing is sent from it (RFC 4862 5.4)."""
+    preferred_until: float = inf
+    """After this it is deprecated: used by what uses it already, not for anything new (RFC 4862 5.5.4)."""
+    valid_until: float = inf
+    temporary: bool = False
+    """Whether it is one of those that change often (RFC 8981)."""
+    automatic: bool = False
+    """Whether a router's advertisement made it."""
+
+
 class Interface:
-    def __init__(self, name, index, mac, mtu, offload=Offload.NONE, max_frame=None):
-        self.name, self.index, self.mac, self.mtu, self.offload = name, index, mac, mtu, offload
-        self.max_frame = max_frame or mtu + 14
+    """An interface. Made by `Stack.add_interface`."""
+
+    def __init__(
+        self, name: str, index: int, mac: bytes, mtu: int, offload: Offload = Offload.NONE, max_frame: int | None = None
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.mac = mac
+        self.mtu = mtu
+        self.offload = offload
+        self.max_frame = max_frame if max_frame is not None else mtu + _ETHERNET
         self.output: list[tuple[FrameMeta, list[Buffer]]] = []
-        self.tap: Callable[..., None] | None = None
-        self.addresses: dict[bytes, int] = {}
+        """Finished frames, each in parts. Whoever drives the stack takes them with `take_output`."""
+        self.tap: Tap | None = None
+        """Sees every frame: set it to a `mirage.tcpip.pcapng` writer, for instance."""
+        self.addresses: dict[bytes, InterfaceAddress] = {}
+        self.groups: dict[bytes, int] = {}
+        """Multicast groups, each with how many have joined it."""
         self.transparent = False
-    def take_output(self):
-        out = self.output
-        if out: self.output = []
-        return out
+        """Whether packets for any address are taken as if they were for this host: a gateway does that."""
+        self.hop_limit: int | None = None
+        """What a router advertised (RFC 4861 6.3.4); None: `Settings.hop_limit`."""
+
+    def take_output(self, now: float = 0.0) -> list[tuple[FrameMeta, list[Buffer]]]:
+        """The frames to be sent, which are no longer the stack's."""
+        output = self.output
+        if output:
+            self.output = []
+            if self.tap is not None:
+                for meta, parts in output:
+                    self.tap("out", meta, parts, now)
+        return output
+
+    def __repr__(self) -> str:
+        return f"<Interface {self.name}: {self.mac.hex(':')}, mtu {self.mtu}>"

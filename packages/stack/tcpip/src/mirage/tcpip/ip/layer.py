@@ -1,143 +1,568 @@
-"""STAND-IN: replaced by the real one. ARP, NDP solicitation, IPv4 and IPv6 without fragments, echo, static routes."""
+"""IP of one stack: what comes from the interfaces and goes to the transports, and back.
+
+* `frame` takes an Ethernet frame, and hands what is for this host to `receivers` by protocol number; ICMP errors about
+  what this host has sent go to `error_receivers`.
+* `path` gives transports the way to an address (`mirage.tcpip.ip.path`).
+* Packets for this host itself go through `loopback`, an interface without a device: `Stack.poll` feeds its output back.
+"""
+
 from __future__ import annotations
-import struct
+
+import hashlib
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable
 from math import inf
-from mirage.types import Checksum, FrameMeta, Offload
-from ..errors import AddressUnavailable, NoRoute, Unreachable, MessageTooLong
-from ..wire.checksum import ones_sum, ones_sum_parts
-from .interface import Interface
+
+from mirage.types import Checksum, FrameMeta, Offload, Random
+from mirage.types.devices import Buffer
+
+from ..counters import Counters
+from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
+from ..settings import Settings
+from ..wire import arp, ethernet, icmp, ipv4, ipv6
+from ..wire.checksum import ones_sum
+from . import errors, ndp
+from .fragments import Reassembly, pieces
+from .interface import Interface, InterfaceAddress
+from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
+from .path import Path
+from .routes import Route, Routes, in_prefix
+from .sources import choose, scope
 
-def in_prefix(a, p, n):
-    return len(a) == len(p) and int.from_bytes(a, 'big') >> (len(a)*8-n) == int.from_bytes(p, 'big') >> (len(p)*8-n)
+__all__ = ["Ip"]
 
-class Neighbour:
-    def __init__(self): self.mac=None; self.queue=[]; self.tries=0; self.at=0.0
+_ICMP4, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_LOOPBACK_MTU = 65535
+_LOOPBACK4, _LOOPBACK6 = b"\x7f\0\0\1", bytes(15) + b"\x01"
+_BROADCAST = b"\xff\xff\xff\xff"
+_ALL_NODES6, _ALL_SYSTEMS4 = b"\xff\x02" + bytes(13) + b"\x01", b"\xe0\0\0\1"
+_FRAGMENT_HEADER = 8
+_PLAIN = FrameMeta()
 
-class Path:
-    def __init__(self, ip, interface, local, remote, hop):
-        self.ip, self.interface, self.local, self.remote, self.hop = ip, interface, local, remote, hop
-        self.mtu = interface.mtu if interface else 65535
-        self.header=b''; self.header_sum=0; self.pseudo_sum=ones_sum(local+remote); self.generation=0; self.fresh_until=-inf; self.alive=True
-    def _make(self, mac):
-        eth = mac + self.interface.mac
-        if len(self.local)==4:
-            self.header = eth+b'\x08\x00'+b'\x45\0\0\0\0\0\x40\0\x40\0\0\0'+self.local+self.remote
-            self.header_sum = ones_sum(self.header[14:])
-        else: self.header = eth+b'\x86\xdd'+b'\x60\0\0\0\0\0\x06\x40'+self.local+self.remote
-        self.generation+=1
-    def refresh(self, now):
-        mac = self.ip.resolve(self.interface, self.hop, now)
-        if mac is None: return False
-        if self.header[:6]!=mac: self._make(mac)
-        self.fresh_until = now+30
-        return True
-    def confirm(self, now): pass
-    def reduce(self, mtu, now):
-        m=max(mtu, 576 if len(self.local)==4 else 1280)
-        if m<self.mtu: self.mtu=m; self.generation+=1
-    def send(self, protocol, payload, now, *, traffic_class=0, hop_limit=None, fragment=False, checksum_offset=None):
-        parts=[bytearray(payload[0]),*payload[1:]]; size=sum(map(len,parts))
-        if checksum_offset is not None:
-            v=65535-(self.pseudo_sum+protocol+size+ones_sum_parts(parts))%65535
-            parts[0][checksum_offset:checksum_offset+2]=v.to_bytes(2,'big')
-        if len(self.local)==4:
-            h=bytearray(b'\x45'+bytes([traffic_class])+(20+size).to_bytes(2,'big')+b'\0\0\x40\0'+bytes([hop_limit or 64,protocol])+b'\0\0'+self.local+self.remote)
-            h[10:12]=(65535-ones_sum(h)).to_bytes(2,'big'); kind=b'\x08\0'
-        else:
-            h=struct.pack('>IHBB',6<<28|traffic_class<<20,size,protocol,hop_limit or 64)+self.local+self.remote; kind=b'\x86\xdd'
-        if len(h)+size>self.mtu: raise MessageTooLong(f'{size} octets')
-        packet=[h,*parts]
-        mac=self.ip.resolve(self.interface,self.hop,now,lambda m:self.interface.output.append((FrameMeta(),[m+self.interface.mac+kind,*packet])))
-        if mac: self.interface.output.append((FrameMeta(),[mac+self.interface.mac+kind,*packet]))
+Address = bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _octets(address: Address) -> bytes:
+    return address if isinstance(address, bytes) else address.packed
+
 
 class Ip:
-    def __init__(self, settings, random, counters):
-        self.settings, self.random, self.counters = settings, random, counters
-        self.interfaces={}; self.receivers={}; self.error_receivers={}; self.routes_=[]; self.neighbours={}; self._paths={}
-    def add_interface(self, name, mac, mtu, offload=Offload.NONE, max_frame=None, now=0.0):
-        i=Interface(name,len(self.interfaces)+1,mac,mtu,offload,max_frame); self.interfaces[name]=i
-        self.add_address(i,b'\xfe\x80'+bytes(6)+bytes([mac[0]^2])+mac[1:3]+b'\xff\xfe'+mac[3:],64); return i
-    def add_address(self, interface, address, prefix, **_):
-        if not isinstance(address,bytes): address=address.packed
-        interface.addresses[address]=prefix
-    def remove_address(self, interface, address): interface.addresses.pop(address,None)
-    def add_route(self, prefix, gateway, interface, metric=0):
-        self.routes_.append((prefix.network_address.packed,prefix.prefixlen,gateway.packed if gateway else None,interface))
-    def is_local(self, a): return any(a in i.addresses for i in self.interfaces.values())
-    def is_group(self, a): return a[0]==0xff if len(a)==16 else a[0]>=224
-    def path(self, remote, now, local=None, interface=None):
-        key=(remote,local,interface)
-        if (p:=self._paths.get(key)): return p
-        best=None
-        for i in ([interface] if interface else self.interfaces.values()):
-            for a,n in i.addresses.items():
-                if in_prefix(remote,a,n) and (best is None or n>best[0]): best=(n,i,a,remote)
-        for net,n,gw,i in self.routes_:
-            if in_prefix(remote,net,n) and (best is None or n>best[0]):
-                a=next((a for a in i.addresses if len(a)==len(remote) and a[:2]!=b'\xfe\x80'),None)
-                if a: best=(n,i,a,gw or remote)
-        if best is None: raise NoRoute(f'no route leads to {remote.hex()}')
-        p=self._paths[key]=Path(self,best[1],local or best[2],remote,best[3]); return p
-    def resolve(self, interface, hop, now, queued=None):
-        n=self.neighbours.setdefault(hop,Neighbour())
-        if n.mac: return n.mac
-        if queued and len(n.queue)<16: n.queue.append(queued)
-        if n.tries==0 or now>=n.at:
-            if n.tries>=3: n.tries=0; n.queue.clear(); raise Unreachable(f'{hop.hex()} does not answer')
-            n.tries+=1; n.at=now+1; self._ask(interface,hop)
-        return None
-    def _ask(self, i, hop):
-        if len(hop)==4:
-            a=next((a for a in i.addresses if len(a)==4),bytes(4))
-            i.output.append((FrameMeta(),[b'\xff'*6+i.mac+b'\x08\x06'+b'\0\1\x08\0\6\4\0\1'+i.mac+a+bytes(6)+hop]))
+    """The IP layer. Made by `Stack`, which has the calls that users need."""
+
+    def __init__(self, settings: Settings, random: Random, counters: Counters) -> None:
+        self.settings = settings
+        self.counters = counters
+        self.receivers: dict[int, Callable[[Packet, float], None]] = {}
+        self.error_receivers: dict[int, Callable[[IcmpError, float], None]] = {}
+        self.interfaces: dict[str, Interface] = {}
+        self.routes = Routes(settings.max_routes)
+        self.neighbours = Neighbours(settings.max_neighbours, counters, self._solicit)
+        self.reassembly = Reassembly(settings, counters)
+        self.error_bucket = errors.TokenBucket(settings.icmp_errors_per_second, settings.icmp_error_burst)
+        self.now = 0.0
+        self.loopback = Interface(
+            "lo",
+            0,
+            bytes(6),
+            _LOOPBACK_MTU,
+            Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6,
+            _LOOPBACK_MTU + ethernet.HEADER,
+        )
+        for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
+            self.loopback.addresses[address] = InterfaceAddress(address, prefix)
+        self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
+        self._key = random.generate(16)
+        self._identification = int.from_bytes(random.generate(4), "big")
+
+    # Interfaces, addresses, routes
+
+    def add_interface(
+        self,
+        name: str,
+        mac: bytes,
+        mtu: int,
+        offload: Offload = Offload.NONE,
+        max_frame: int | None = None,
+        now: float = 0.0,
+    ) -> Interface:
+        """Attach a network, with a link-local IPv6 address. Raises `AddressUnavailable` when the name is taken."""
+        if name in self.interfaces or name == self.loopback.name:
+            raise AddressUnavailable(f"there is an interface {name} already")
+        index = max((i.index for i in self.interfaces.values()), default=0) + 1
+        interface = self.interfaces[name] = Interface(name, index, mac, mtu, offload, max_frame)
+        self.add_address(interface, self._opaque(b"\xfe\x80" + bytes(6), interface), 64)
+        return interface
+
+    def remove_interface(self, interface: Interface) -> None:
+        """Detach a network; its addresses and routes go with it."""
+        for address in list(interface.addresses):
+            self.remove_address(interface, address)
+        for route in self.routes.all():
+            if route.interface is interface:
+                self.routes.remove(route.prefix, route.length, route.gateway, interface)
+        self.neighbours.forget(interface)
+        self.interfaces.pop(interface.name, None)
+
+    def add_address(self, interface: Interface, address: Address, prefix: int) -> InterfaceAddress:
+        """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`."""
+        octets = _octets(address)
+        if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
+            raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
+        own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
+        self.routes.add(Route(octets, prefix, None, interface))
+        if len(octets) == 4:
+            self._announce(interface, octets)
+        return own
+
+    def remove_address(self, interface: Interface, address: Address) -> None:
+        """Take an address away; paths from it are dead."""
+        octets = _octets(address)
+        own = interface.addresses.pop(octets, None)
+        if own is None:
+            return
+        if not any(
+            in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
+        ):
+            self.routes.remove(octets, own.prefix, None, interface)
+        for key in [k for k, path in self._paths.items() if path.local == octets]:
+            path = self._paths.pop(key)
+            path.alive = False
+            path.release()
+
+    def add_route(
+        self,
+        prefix: ipaddress.IPv4Network | ipaddress.IPv6Network,
+        gateway: Address | None,
+        interface: Interface,
+        metric: int = 0,
+    ) -> None:
+        """Add a route, by a gateway or (None) straight to the neighbours. Raises `LimitReached`."""
+        hop = None if gateway is None else _octets(gateway)
+        self.routes.add(Route(prefix.network_address.packed, prefix.prefixlen, hop, interface, metric))
+
+    def remove_route(
+        self,
+        prefix: ipaddress.IPv4Network | ipaddress.IPv6Network,
+        gateway: Address | None,
+        interface: Interface,
+    ) -> bool:
+        """Take a route out; whether there was one."""
+        hop = None if gateway is None else _octets(gateway)
+        return self.routes.remove(prefix.network_address.packed, prefix.prefixlen, hop, interface)
+
+    def is_local(self, address: bytes) -> bool:
+        """Whether it is an address of this host."""
+        if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
+            return True
+        return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
+
+    @staticmethod
+    def is_group(address: bytes) -> bool:
+        """Whether it is a multicast group."""
+        return address[0] == 0xFF if len(address) == 16 else 224 <= address[0] < 240
+
+    def is_unicast(self, address: bytes) -> bool:
+        """Whether it can be the address of one host (RFC 1122 3.2.1.3, RFC 4291 2.5)."""
+        if len(address) == 4:
+            return 0 < address[0] < 224
+        return address[0] != 0xFF and any(address)
+
+    def is_broadcast(self, interface: Interface, address: bytes) -> bool:
+        """Whether it is the broadcast address of IPv4, or that of a prefix on the interface."""
+        if len(address) != 4:
+            return False
+        if address == _BROADCAST:
+            return True
+        number = int.from_bytes(address, "big")
+        for own in interface.addresses.values():
+            if len(own.address) == 4 and own.prefix < 31 and in_prefix(address, own.address, own.prefix):
+                host = (1 << (32 - own.prefix)) - 1
+                if number & host == host:
+                    return True
+        return False
+
+    def group_mac(self, address: bytes, interface: Interface) -> bytes:
+        """The Ethernet address of a group, of a broadcast, or of this host."""
+        if interface is self.loopback:
+            return interface.mac
+        return ethernet.group_mac(address) if self.is_group(address) else ethernet.BROADCAST
+
+    def join(self, interface: Interface, group: bytes) -> None:
+        """Take packets for a multicast group from an interface."""
+        interface.groups[group] = interface.groups.get(group, 0) + 1
+
+    def leave(self, interface: Interface, group: bytes) -> None:
+        """Undo one `join`."""
+        left = interface.groups.get(group, 0) - 1
+        if left > 0:
+            interface.groups[group] = left
         else:
-            a=next((a for a in i.addresses if len(a)==16 and a[:2]==hop[:2]),next(a for a in i.addresses if len(a)==16))
-            d=b'\xff\2'+bytes(9)+b'\1\xff'+hop[13:]
-            self._icmp6(i,a,d,b'\x33\x33'+d[12:],b'\x87\0\0\0\0\0\0\0'+hop+b'\1\1'+i.mac)
-    def _icmp6(self, i, src, dst, mac, body):
-        body=bytearray(body); body[2:4]=(65535-(ones_sum(src+dst)+58+len(body)+ones_sum(body))%65535).to_bytes(2,'big')
-        i.output.append((FrameMeta(),[mac+i.mac+b'\x86\xdd'+struct.pack('>IHBB',6<<28,len(body),58,255)+src+dst+body]))
-    def _learn(self, hop, mac):
-        n=self.neighbours.setdefault(hop,Neighbour()); n.mac=bytes(mac); n.tries=0; q,n.queue=n.queue,[]
-        for f in q: f(n.mac)
-    def frame(self, i, meta, f, now):
-        kind=bytes(f[12:14])
-        if kind==b'\x08\x06' and len(f)>=42:
-            op=f[21]; 
-            if bytes(f[38:42]) in i.addresses:
-                self._learn(bytes(f[28:32]),f[22:28])
-                if op==1: i.output.append((FrameMeta(),[bytes(f[6:12])+i.mac+b'\x08\x06\0\1\x08\0\6\4\0\2'+i.mac+bytes(f[38:42])+bytes(f[22:32])]))
-        elif kind==b'\x08\0' and len(f)>=34 and f[14]>>4==4:
-            ihl=(f[14]&15)*4; total=f[16]<<8|f[17]
-            if ihl<20 or total<ihl or total>len(f)-14 or (f[20]<<8|f[21])&0x3fff: self.counters['ip4.dropped']+=1; return
-            if meta.checksum is Checksum.COMPLETE and ones_sum(f[14:14+ihl]): self.counters['ip4.bad-checksum']+=1; return
-            src,dst=bytes(f[26:30]),bytes(f[30:34])
-            if dst not in i.addresses and not i.transparent: self.counters['ip4.not-for-us']+=1; return
-            p=f[14+ihl:14+total]
-            if f[23]==1 and p[0]==8 and dst in i.addresses:
-                b=bytearray(p); b[0]=0; b[2:4]=b'\0\0'; b[2:4]=(65535-ones_sum(b)).to_bytes(2,'big')
-                try: self.path(src,now,local=dst,interface=i).send(1,[b],now)
-                except Exception: pass
-            self._up(i,src,dst,f[23],p,meta,f[22],f[15],f[14:])
-        elif kind==b'\x86\xdd' and len(f)>=54:
-            length=f[18]<<8|f[19]; 
-            if 54+length>len(f): return
-            src,dst=bytes(f[22:38]),bytes(f[38:54]); p=f[54:54+length]
-            if f[20]==58 and p:
-                if p[0]==135 and len(p)>=24:
-                    t=bytes(p[8:24])
-                    if t in i.addresses and any(src):
-                        if len(p)>=32 and p[24]==1: self._learn(src,p[26:32])
-                        self._icmp6(i,t,src,bytes(f[6:12]),b'\x88\0\0\0\x60\0\0\0'+t+b'\2\1'+i.mac)
-                    return
-                if p[0]==136 and len(p)>=32: self._learn(bytes(p[8:24]),p[26:32]); return
-                if p[0]==128 and dst in i.addresses: self._icmp6(i,dst,src,bytes(f[6:12]),b'\x81\0\0\0'+bytes(p[4:])); return
-            if dst in i.addresses or i.transparent: self._up(i,src,dst,f[20],p,meta,f[21],(f[14]<<4|f[15]>>4)&255,f[14:])
-    def _up(self, i, src, dst, proto, p, meta, ttl, tc, raw):
-        self.last_now=0
-        r=self.receivers.get(proto)
-        if r: r(Packet(i,src,dst,proto,p,meta.checksum,ttl,tc,raw,False), self.now)
-    now=0.0
-    def poll(self, now): self.now=now
-    def next_deadline(self): return inf
+            interface.groups.pop(group, None)
+
+    def hop_limit(self, interface: Interface) -> int:
+        """What packets that go out of an interface have."""
+        return interface.hop_limit or self.settings.hop_limit
+
+    def flow_label(self, local: bytes, remote: bytes) -> int:
+        """The same for all packets of a path, and nobody else's to guess (RFC 6437 3)."""
+        digest = hashlib.blake2s(local + remote, key=self._key, digest_size=4).digest()
+        return int.from_bytes(digest, "big") & 0xFFFFF
+
+    def identification(self) -> int:
+        """A new one for a packet that may be fragmented."""
+        self._identification = self._identification + 1 & 0xFFFFFFFF
+        return self._identification
+
+    def _opaque(self, prefix: bytes, interface: Interface) -> bytes:
+        """An address that says nothing of the hardware and stays while this stack lives (RFC 7217 5)."""
+        text = prefix + interface.mac + interface.name.encode()
+        return prefix + hashlib.blake2s(text, key=self._key, digest_size=8).digest()
+
+    # Paths
+
+    def path(self, remote: bytes, now: float, local: bytes | None = None, interface: Interface | None = None) -> Path:
+        """The way to an address, from `local` or from the best address for it (RFC 6724). Raises `NoRoute`."""
+        key = (remote, local, interface.index if interface is not None else -1)
+        path = self._paths.get(key)
+        if path is not None and path.alive:
+            self._paths.move_to_end(key)
+            return path
+        outgoing = self._outgoing(remote, interface)
+        source = local
+        if source is None:
+            source = remote if outgoing is self.loopback else self._source(remote, outgoing, now)
+        path = self._paths[key] = Path(self, outgoing, source, remote)
+        if len(self._paths) > self.settings.max_paths:
+            self._paths.popitem(last=False)[1].release()
+        return path
+
+    def _outgoing(self, remote: bytes, interface: Interface | None) -> Interface:
+        if self.is_local(remote):
+            return self.loopback
+        if interface is not None and (self.is_group(remote) or self.is_broadcast(interface, remote)):
+            return interface
+        routes = self.routes.find(remote, interface)
+        if routes:
+            return routes[0].interface
+        if self.is_group(remote) or remote == _BROADCAST:
+            for candidate in self.interfaces.values():
+                return candidate
+        if interface is not None:
+            return interface  # an address on the link that no prefix tells of (RFC 5942 4)
+        raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)}")
+
+    def _source(self, remote: bytes, outgoing: Interface, now: float) -> bytes:
+        candidates = [(i, own) for i in self.interfaces.values() for own in i.addresses.values()]
+        found = choose(remote, outgoing, candidates, now, prefer_temporary=self.settings.temporary_addresses)
+        if found is None:
+            if remote == _BROADCAST:
+                return bytes(4)  # a host that has no address yet asks for one (RFC 1122 3.2.1.3)
+            raise NoRoute(f"this host has no address from which to reach {ipaddress.ip_address(remote)}")
+        return found
+
+    def next_hop(self, path: Path, now: float) -> bytes | None:
+        """The neighbour that a path goes through first; None for this host, groups and broadcasts. Raises `NoRoute`."""
+        remote, interface = path.remote, path.interface
+        if interface is self.loopback or self.is_group(remote) or self.is_broadcast(interface, remote):
+            return None
+        routes = self.routes.find(remote, interface)
+        if routes:
+            return routes[0].gateway or remote
+        if scope(remote) == 2 or interface.name in self.interfaces:
+            return remote
+        raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)} any more")
+
+    def fragmented(
+        self, path: Path, protocol: int, payload: bytes, traffic_class: int, hop_limit: int
+    ) -> list[list[Buffer]]:
+        """The fragments of a packet that is too large for its path, each as header and octets."""
+        packets: list[list[Buffer]] = []
+        if len(path.local) == 4:
+            identification = self.identification() & 0xFFFF
+            for offset, data, more in pieces(payload, path.mtu - ipv4.HEADER):
+                header = ipv4.build(
+                    len(data),
+                    protocol,
+                    path.local,
+                    path.remote,
+                    hop_limit=hop_limit,
+                    traffic_class=traffic_class,
+                    identification=identification,
+                    flags=ipv4.MORE_FRAGMENTS if more else 0,
+                    offset=offset,
+                )
+                packets.append([header, data])
+        else:
+            identification = self.identification()
+            for offset, data, more in pieces(payload, path.mtu - ipv6.HEADER - _FRAGMENT_HEADER):
+                header = ipv6.build(
+                    _FRAGMENT_HEADER + len(data),
+                    ipv6.FRAGMENT,
+                    path.local,
+                    path.remote,
+                    hop_limit=hop_limit,
+                    traffic_class=traffic_class,
+                )
+                fragment = ipv6.build_fragment(ipv6.Fragment6(protocol, offset, more, identification))
+                packets.append([header + fragment, data])
+        self.counters["fragments.sent"] += len(packets)
+        return packets
+
+    def transmit(self, interface: Interface, meta: FrameMeta, parts: list[Buffer]) -> None:
+        """Put a finished frame into an interface's output."""
+        interface.output.append((meta, parts))
+
+    def transmit_plain(self, interface: Interface, mac: bytes, kind: int, packet: list[Buffer]) -> None:
+        """Send a packet with all its checksums to an Ethernet address."""
+        interface.output.append((_PLAIN, [mac + interface.mac + kind.to_bytes(2, "big"), *packet]))
+
+    # What arrives
+
+    def frame(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
+        """A frame has come in. Whatever is in it, nothing is raised; what is dropped is counted."""
+        self.now = now
+        if len(frame) < ethernet.HEADER:
+            self.counters["ethernet.malformed"] += 1
+            return
+        to, kind = bytes(frame[:6]), frame[12] << 8 | frame[13]
+        if to != interface.mac and not to[0] & 1:
+            self.counters["ethernet.not-for-us"] += 1
+            return
+        try:
+            if kind == ethernet.IPV4:
+                self._ip4(interface, meta, frame, now)
+            elif kind == ethernet.IPV6:
+                self._ip6(interface, meta, frame, now)
+            elif kind == ethernet.ARP:
+                self._arp(interface, frame, now)
+            else:
+                self.counters["ethernet.unknown-type"] += 1
+        except WireError:
+            self.counters["ip.malformed" if kind != ethernet.ARP else "arp.malformed"] += 1
+        except TcpipError:
+            self.counters["ip.unanswerable"] += 1  # an answer that has no way back
+
+    def _arp(self, interface: Interface, frame: memoryview, now: float) -> None:
+        """RFC 826: learn, and answer for this host's addresses."""
+        message = arp.parse(frame[ethernet.HEADER :])
+        own = interface.addresses.get(message.target)
+        if message.sender in interface.addresses and message.sender_mac != interface.mac:
+            self.counters["ip4.address-conflicts"] += 1
+            self._defend(interface, message.sender)
+            return
+        if any(message.sender) and not message.sender_mac[0] & 1:
+            self.neighbours.heard(
+                interface,
+                message.sender,
+                message.sender_mac,
+                now,
+                solicited=message.operation == arp.REPLY,
+                create=own is not None and message.operation == arp.REQUEST,
+            )
+        proxied = own is None and interface.transparent and self.proxies(interface, message.target)
+        if message.operation == arp.REQUEST and (own is not None or proxied):
+            reply = arp.Arp(arp.REPLY, interface.mac, message.target, message.sender_mac, message.sender)
+            self.transmit_plain(interface, message.sender_mac, ethernet.ARP, [arp.build(reply)])
+
+    def proxies(self, interface: Interface, target: bytes) -> bool:
+        """Whether a transparent interface answers for an address that is none of its own: not for neighbours."""
+        return any(r.gateway is None and r.length for r in self.routes.find(target) if r.interface is not interface)
+
+    def _defend(self, interface: Interface, address: bytes) -> None:
+        """Somebody else uses our address: say so, seldom (RFC 5227 2.4)."""
+        if self.error_bucket.take(self.now):
+            self._announce(interface, address)
+
+    def _announce(self, interface: Interface, address: bytes) -> None:
+        """Tell the link where an IPv4 address is (RFC 5227 2.3)."""
+        message = arp.Arp(arp.REQUEST, interface.mac, address, bytes(6), address)
+        self.transmit_plain(interface, ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
+
+    def _solicit(self, interface: Interface, target: bytes, mac: bytes | None) -> None:
+        """Ask for a neighbour's Ethernet address."""
+        candidates = [(interface, own) for own in interface.addresses.values()]
+        source = choose(target, interface, candidates, self.now, prefer_temporary=False)
+        if len(target) == 16:
+            if source is not None:
+                ndp.solicit(self, interface, target, mac, source)
+            return
+        message = arp.Arp(arp.REQUEST, interface.mac, source or bytes(4), bytes(6), target)
+        self.transmit_plain(interface, mac or ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
+
+    def duplicate(self, interface: Interface, address: bytes, now: float) -> None:
+        """An address that was being tried out is somebody else's (RFC 4862 5.4.5)."""
+        self.counters["ip6.duplicate-addresses"] += 1
+        self.remove_address(interface, address)
+
+    def _for_us(self, interface: Interface, destination: bytes, to: int) -> tuple[bool, bool]:
+        """Whether a packet is for this host, and whether it came to a group or a broadcast."""
+        group = bool(to & 1)
+        if destination in interface.addresses or (interface is self.loopback and self.is_local(destination)):
+            return True, group
+        if self.is_group(destination):
+            joined = destination in interface.groups or destination in {_ALL_NODES6, _ALL_SYSTEMS4}
+            solicited = len(destination) == 16 and any(
+                ndp.solicited_node(a) == destination for a in interface.addresses if len(a) == 16
+            )
+            return joined or solicited, True
+        if self.is_broadcast(interface, destination):
+            return True, True
+        if any(destination in other.addresses for other in self.interfaces.values()):
+            return True, group  # RFC 1122 3.3.4.2, the weak model: an address belongs to the host
+        return interface.transparent and self.is_unicast(destination), group
+
+    def _ip4(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
+        packet = frame[ethernet.HEADER :]
+        header = ipv4.parse(packet)
+        if meta.checksum is Checksum.COMPLETE and ones_sum(packet[: header.length]):
+            self.counters["ip4.bad-checksum"] += 1
+            return
+        packet = packet[: header.total]
+        mine, group = self._for_us(interface, header.destination, frame[0])
+        if not mine:
+            self.counters["ip4.not-for-us"] += 1
+            return
+        if header.source != bytes(4) and not self.is_unicast(header.source):
+            self.counters["ip4.bad-source"] += 1
+            return
+        payload, checksum = packet[header.length :], meta.checksum
+        if header.fragment:
+            key = (interface.index, header.source, header.destination, header.identification, header.protocol)
+            more = bool(header.flags & ipv4.MORE_FRAGMENTS)
+            whole = self.reassembly.add(key, header.offset, payload, more, packet, now)
+            if whole is None:
+                return
+            payload, checksum = memoryview(whole), Checksum.COMPLETE
+        self._up(
+            Packet(
+                interface,
+                header.source,
+                header.destination,
+                header.protocol,
+                payload,
+                checksum,
+                header.hop_limit,
+                header.traffic_class,
+                packet,
+                group,
+            ),
+            frame,
+            now,
+        )
+
+    def _ip6(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
+        packet = frame[ethernet.HEADER :]
+        header = ipv6.parse(packet)
+        packet = packet[: ipv6.HEADER + header.payload]
+        mine, group = self._for_us(interface, header.destination, frame[0])
+        if not mine:
+            self.counters["ip6.not-for-us"] += 1
+            return
+        if header.source[0] == 0xFF:
+            self.counters["ip6.bad-source"] += 1
+            return
+        about = Packet(
+            interface,
+            header.source,
+            header.destination,
+            header.next_header,
+            packet[ipv6.HEADER :],
+            meta.checksum,
+            header.hop_limit,
+            header.traffic_class,
+            packet,
+            group,
+        )
+        try:
+            inner = ipv6.walk(packet, header.next_header)
+        except ipv6.BadExtension as bad:
+            errors.report(self, ErrorKind.PARAMETER_PROBLEM, about, now, code=bad.code, pointer=bad.pointer)
+            raise
+        payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
+        if inner.fragment is not None and inner.protocol == ipv6.FRAGMENT:
+            fragment = inner.fragment
+            key = (interface.index, header.source, header.destination, fragment.identification, -1)
+            whole = self.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
+            if whole is None:
+                return
+            payload, protocol, checksum = memoryview(whole), fragment.next_header, Checksum.COMPLETE
+        self._up(about._replace(protocol=protocol, payload=payload, checksum=checksum), frame, now)
+
+    def _up(self, packet: Packet, frame: memoryview, now: float) -> None:
+        """Hand a whole packet to whom it is for."""
+        protocol = packet.protocol
+        if protocol == (_ICMP4 if len(packet.source) == 4 else _ICMP6):
+            self._icmp(packet, frame, now)
+            return
+        receiver = self.receivers.get(protocol)
+        if receiver is not None:
+            receiver(packet, now)
+        elif protocol != ipv6.NO_NEXT:
+            self.counters["ip.unknown-protocol"] += 1
+            errors.report(self, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=6)
+
+    def _icmp(self, packet: Packet, frame: memoryview, now: float) -> None:
+        message = icmp.parse(packet.payload)
+        version6 = len(packet.source) == 16
+        total = ones_sum(packet.payload)
+        if version6:
+            total += ones_sum(packet.source) + ones_sum(packet.destination) + _ICMP6 + len(packet.payload)
+        if packet.checksum is not Checksum.PARTIAL and total % 65535:
+            self.counters["icmp.bad-checksum"] += 1
+            return
+        if message.kind == (icmp.ECHO_REQUEST6 if version6 else icmp.ECHO_REQUEST4):
+            self._echo(packet, message, now)
+        elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
+            ndp.received(self, packet, message, bytes(frame[6:12]), now)
+        elif message.kind == (icmp.ECHO_REPLY6 if version6 else icmp.ECHO_REPLY4) or (
+            version6 and message.kind >= icmp.ECHO_REQUEST6
+        ):
+            receiver = self.receivers.get(packet.protocol)
+            if receiver is not None:
+                receiver(packet, now)
+        else:
+            error = errors.heard(packet, message)
+            if error is not None and error.protocol in self.error_receivers:
+                self.error_receivers[error.protocol](error, now)
+
+    def _echo(self, packet: Packet, message: icmp.Icmp, now: float) -> None:
+        """Answer an echo request (RFC 1122 3.2.2.6, RFC 4443 4.2); of IPv4 not one to a broadcast."""
+        version6 = len(packet.source) == 16
+        if not self.is_unicast(packet.source) or (packet.group and not version6):
+            return
+        local = packet.destination if self.is_local(packet.destination) else None
+        if local is None and not packet.group:
+            return  # of a transparent interface: nobody knows whether that host is there
+        path = self.path(packet.source, now, local=local, interface=packet.interface)
+        if version6:
+            answer = icmp.build6(icmp.ECHO_REPLY6, 0, message.rest, message.body, path.pseudo_sum)
+        else:
+            answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
+        path.send(packet.protocol, [answer], now, fragment=True)
+
+    def port_unreachable(self, packet: Packet, now: float) -> None:
+        """Nobody is at the port (RFC 1122 4.1.3.1)."""
+        errors.report(self, ErrorKind.PORT_UNREACHABLE, packet, now)
+
+    # Time
+
+    def poll(self, now: float) -> None:
+        """Do what time asks for."""
+        self.now = now
+        self.neighbours.poll(now)
+        for expired in self.reassembly.poll(now):
+            interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
+            if expired.first is None or interface is None:
+                continue
+            first = expired.first
+            source, destination = (first[12:16], first[16:20]) if first[0] >> 4 == 4 else (first[8:24], first[24:40])
+            about = Packet(
+                interface, bytes(source), bytes(destination), 0, first[:0], Checksum.COMPLETE, 0, 0, first, False
+            )
+            errors.report(self, ErrorKind.TIME_EXCEEDED, about, now)
+
+    def next_deadline(self) -> float:
+        """When `poll` is wanted."""
+        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), inf)

@@ -74,6 +74,9 @@ class CongestionControl:
             acked = left
         self._avoid(acked, now, rtt, smoothed)
 
+    def on_delivered(self, delivered: int, now: float, smoothed: float) -> None:
+        """During a fast recovery, in place of `on_ack`: so many octets have arrived. For those who measure a rate."""
+
     def on_congestion(self, now: float, in_flight: int, ecn: bool = False) -> None:
         """Once for each loss event or ECN echo (RFC 5681 3.2, RFC 3168 6.1.2; RFC 8511 for the milder `ecn`).
 
@@ -172,11 +175,12 @@ class CongestionControl:
 
 
 def controller(name: str) -> Callable[..., CongestionControl]:
-    """The class of that name, ``cubic`` or ``reno``. Raises `ValueError` for any other."""
+    """The class of that name, ``cubic``, ``reno`` or ``westwood``. Raises `ValueError` for any other."""
     from .cubic import Cubic
     from .reno import Reno
+    from .westwood import Westwood
 
-    for kind in (Cubic, Reno):
+    for kind in (Cubic, Reno, Westwood):
         if kind.name == name:
             return kind
-    raise ValueError(f"congestion control {name!r} is not known; take 'cubic' or 'reno'")
+    raise ValueError(f"congestion control {name!r} is not known; take 'cubic', 'reno' or 'westwood'")

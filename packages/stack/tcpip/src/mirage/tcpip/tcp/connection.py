@@ -321,6 +321,7 @@ class Connection(Endpoint):
             and sequence == receiver.nxt & _M
             and not marked
             and not receiver.ranges
+            and receiver.fin is None
             and not sender.sacked
             and not sender.lost
             and sender.phase is _OPEN
@@ -345,6 +346,7 @@ class Connection(Endpoint):
                     if acked:
                         sender.acknowledge(sender.una + acked, now)
                         if self.search is not None:
+                            self.search.on_progress()
                             pmtu.outcome(self, now)
                         self.framer.path.confirm(now)
                         self.progress_at = now
@@ -398,6 +400,9 @@ class Connection(Endpoint):
             return
         receiver = self.receiver
         start = receiver.unwrap(sequence)
+        if self.state is State.SYN_RECEIVED and flags & (SYN | RST | ACK) == SYN | ACK and start == receiver.irs:
+            # Both sides opened at once: what counts of the peer's SYN,ACK is the ACK (RFC 9293 3.5, figure 7).
+            start, flags = start + 1, flags & ~SYN
         if self.timestamps and not flags & RST:
             if options.timestamps is None:
                 self.tcp.counters["tcp.no-timestamp"] += 1
@@ -450,6 +455,8 @@ class Connection(Endpoint):
             self._data(start, payload, now)
         if flags & FIN and self.state is not State.CLOSED:
             receiver.fin = start + len(payload)
+            if receiver.nxt < receiver.fin:
+                self._acknowledge_now()  # it came before its time: RFC 5681 4.2
         if receiver.fin is not None and receiver.nxt == receiver.fin and not self.eof:
             self._end_of_peer(now)
 
@@ -521,13 +528,15 @@ class Connection(Endpoint):
             if congested:
                 self.ecn_recover = sender.nxt
                 self.cwr_due = True
-            echo = self._echo(options, now)
+            echo = self.echo(options, now)
             acked = sender.on_ack(ack, blocks, duplicate, echo, self._echoes_before(options), congested, now)
             if acked:
                 self.framer.path.confirm(now)
                 self.progress_at = now
                 self._after_acknowledgment(now)
             if self.search is not None:
+                if acked:
+                    self.search.on_progress()
                 pmtu.outcome(self, now)
             if start >= self.receiver.nxt - self.receiver.capacity:
                 # RFC 9293 3.10.7.4: the window of the newest segment counts; `ack` is the newest, or equal
@@ -539,7 +548,7 @@ class Connection(Endpoint):
             self.set_timer()
         return self.state is not State.CLOSED
 
-    def _echo(self, options: Options, now: float) -> float | None:
+    def echo(self, options: Options, now: float) -> float | None:
         """The round trip that an echoed timestamp tells of, in seconds (RFC 7323 4)."""
         if not self.timestamps or options.timestamps is None:
             return None

@@ -45,8 +45,11 @@ class Framer:
         "_header",
         "_hop_limit",
         "_metas",
+        "_partial",
         "_ports",
         "_sum",
+        "_super",
+        "_super_cwr",
         "largest",
         "local_port",
         "path",
@@ -70,6 +73,11 @@ class Framer:
         self._first_word = 0
         self._hop_limit = 0
         self._sum = 0
+        self._partial = False
+        """Whether the device completes checksums."""
+        self._super = False
+        """Whether it cuts super-frames of this version of IP, and, next, those with CWR."""
+        self._super_cwr = False
         self._metas: dict[tuple[int, int, bool], FrameMeta] = {}
         self.largest = 0
         """Octets of payload and TCP options that one frame may carry, super-frames included."""
@@ -86,7 +94,9 @@ class Framer:
         self._generation = path.generation
         header = self._header = path.header
         offload = path.interface.offload
-        segments = offload & (Offload.TSO6 if self.version6 else Offload.TSO4)
+        self._partial = Offload.CHECKSUM in offload
+        self._super_cwr = Offload.ECN in offload
+        segments = self._super = (Offload.TSO6 if self.version6 else Offload.TSO4) in offload
         longest = min(_LONGEST, path.interface.max_frame - _ETHERNET) if segments else path.mtu
         self.largest = longest - self.overhead
         self._metas.clear()
@@ -174,7 +184,7 @@ class Framer:
         if size:
             frame += parts
         interface = path.interface
-        if interface.offload & Offload.CHECKSUM:
+        if self._partial:
             meta = self._meta(len(options), mss if size > mss else 0, bool(flags & CWR))
         else:
             meta = _COMPLETE
@@ -183,10 +193,7 @@ class Framer:
 
     def _cuts(self, flags: int) -> bool:
         """Whether the device cuts super-frames of this connection's version of IP, and with these flags."""
-        needed = Offload.TSO6 if self.version6 else Offload.TSO4
-        if flags & CWR:
-            needed |= Offload.ECN
-        return needed in self.path.interface.offload
+        return self._super and (self._super_cwr or not flags & CWR)
 
     def _checksum(self, frame: list[Buffer], pseudo: int) -> None:
         """Put the complete checksum into the first part of a frame."""

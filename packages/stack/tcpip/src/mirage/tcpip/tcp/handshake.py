@@ -105,15 +105,13 @@ def answered(
     agree(connection, options, window, now)
     if not acknowledged:  # both sides open at once (RFC 9293 3.5, figure 7)
         connection.state = State.SYN_RECEIVED
+        connection.ecn = connection.ecn and flags & (ECE | CWR) == ECE | CWR
         connection.syn_due = True
         connection.syn_tries = 0
         connection.schedule()
         return
     connection.ecn = connection.ecn and flags & (ECE | CWR) == ECE
-    if connection.syn_tries == 1:
-        sender.rtt.sample(now - connection.syn_time, now)
-    else:
-        sender.congestion.cwnd = sender.mss  # RFC 5681 3.1: the SYN was lost
+    _measure(connection, options, now)
     sender.una = sender.nxt
     sender.edge = sender.una + window
     _open(connection, now)
@@ -135,12 +133,21 @@ def answered(
 def established(connection: Connection, window: int, options: Options, now: float) -> None:
     """The handshake's last ACK has come, in SYN-RECEIVED."""
     sender = connection.sender
+    _measure(connection, options, now)
+    sender.una = sender.iss + 1
+    _open(connection, now)
+
+
+def _measure(connection: Connection, options: Options, now: float) -> None:
+    """The round trip of the handshake; of a SYN that was sent again only a timestamp tells it (RFC 7323 4)."""
+    sender = connection.sender
     if connection.syn_tries == 1:
         sender.rtt.sample(now - connection.syn_time, now)
     elif connection.syn_tries > 1:
-        sender.congestion.cwnd = sender.mss
-    sender.una = sender.iss + 1
-    _open(connection, now)
+        sender.congestion.cwnd = sender.mss  # RFC 5681 3.1: the SYN was lost
+        if (echo := connection.echo(options, now)) is not None:
+            sender.rtt.sample(echo, now)
+    sender.rtt.established(connection.syn_tries > 1)
 
 
 def _open(connection: Connection, now: float) -> None:
@@ -150,7 +157,6 @@ def _open(connection: Connection, now: float) -> None:
     connection.progress_at = connection.last_heard = now
     connection.ecn_recover = sender.una
     connection.last_ack_sent = connection.receiver.nxt
-    sender.rtt.reset_backoff()
     sender.recover = sender.una
     sender.timer, sender.timer_at = None, float("inf")
     if connection.listener is not None:

@@ -22,6 +22,9 @@ _RAISE_TIMER: Final = 600.0
 """RFC 8899 5.1.1 PMTU_RAISE_TIMER, seconds."""
 _BLACK_HOLE_TIMEOUTS: Final = 2
 """Consecutive timeouts with full-sized segments in flight that mean a black hole (RFC 4821 7.7)."""
+_DOUBTS: Final = 4
+"""The same where such segments got through before: then mere loss is more likely. Where one round trip in two fails, two
+timeouts in a row are nothing special, and a smaller segment does not make it better."""
 _COMMON: Final = (1500, 1492, 4352, 9000)
 """Sizes that paths are likely to have; the search asks for these, in this order, before it halves intervals
 (RFC 8899 5.3.2)."""
@@ -138,13 +141,14 @@ class PathMtuSearch:
             # RFC 4821 7.6.1: a lost probe and congestion look alike, so do not ask again at once.
             self._next_search = now + 1.0
 
-    def on_timeout(self, largest: int, now: float) -> bool:
+    def on_timeout(self, largest: int, now: float, proved: bool = False) -> bool:
         """The retransmission timer expired and nothing arrived since the last one; `largest` is the size of the
-        largest packet in flight. True: that was a black hole, `size` has fallen, segment again."""
+        largest packet in flight, `proved` says that packets of `size` have got through on this connection. True:
+        that was a black hole, `size` has fallen, segment again."""
         if largest <= self._base:
             return False
         self._timeouts += 1
-        if self._timeouts < _BLACK_HOLE_TIMEOUTS:
+        if self._timeouts < (_DOUBTS if proved else _BLACK_HOLE_TIMEOUTS):
             return False
         return self.on_black_hole(now)
 

@@ -22,7 +22,7 @@ _BASE4, _BASE6 = 1024, 1280
 
 
 def timed_out(connection: Connection, now: float) -> None:
-    """The retransmission timer has expired: twice in a row with large segments out, and the path swallows these."""
+    """The retransmission timer has expired: several times in a row with large segments out, and the path swallows these."""
     if not connection.tcp.settings.plpmtud:
         return
     search = connection.search
@@ -35,7 +35,9 @@ def timed_out(connection: Connection, now: float) -> None:
             return
         search = connection.search = PathMtuSearch(sender.mss + overhead, ceiling, base, overhead)
     largest = max(min(r.end - r.fin - r.start, sender.mss) for r in sender.sent) + overhead
-    if search.on_timeout(largest, now):
+    # So many octets cannot well have come in small segments only.
+    proved = sender.una - sender.iss > 4 * sender.mss
+    if search.on_timeout(largest, now, proved):
         connection.tcp.counters["tcp.black-holes"] += 1
         handshake.update_mss(connection)
 
@@ -61,7 +63,6 @@ def outcome(connection: Connection, now: float) -> None:
     search, sender = connection.search, connection.sender
     if search is None:
         return
-    search.on_progress()
     probe = sender.probe
     if probe is None:
         return

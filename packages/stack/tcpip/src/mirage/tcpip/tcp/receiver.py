@@ -86,9 +86,13 @@ class Receiver:
         return self.nxt + ((sequence - self.nxt + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
     def acceptable(self, start: int, length: int) -> bool:
-        """Whether any of a segment lies in the window (RFC 9293 3.10.7.4, first check)."""
+        """Whether any of a segment lies in the window (RFC 9293 3.10.7.4, first check).
+
+        An empty segment may also lie at the edge: a peer that has filled the window acknowledges from there, and if
+        what it filled the window with is lost, two such peers would never hear each other again.
+        """
         if length == 0:
-            return start == self.nxt or self.nxt <= start < self.edge
+            return self.nxt <= start <= self.edge
         return start < self.edge and start + length > self.nxt
 
     def take(self, start: int, payload: memoryview) -> bool:
@@ -226,7 +230,7 @@ class Receiver:
         edge = self.nxt + self.capacity - self.readable
         if edge - self.edge < min(mss, self.capacity >> 1):
             edge = self.edge
-        window = edge - self.nxt
+        window = max(edge - self.nxt, 0)  # the peer's FIN may lie behind the edge
         value = window >> self.scale
         if value > 65535:
             value = 65535

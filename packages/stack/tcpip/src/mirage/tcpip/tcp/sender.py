@@ -29,6 +29,10 @@ _DUPLICATES = 3
 _MAX_STEP = 20
 """RACK's largest multiple of a quarter of the round trip (RFC 8985 6.2)."""
 
+_SAMPLES_APART = 0.005
+"""Seconds between round-trip samples while all is well: one in a round trip is enough (RFC 6298 3), and on a fast
+network round trips are short."""
+
 _TICK = 0.001
 """Seconds of a tick of the timestamp clock."""
 
@@ -70,6 +74,7 @@ class Sender:
         "_rack_time",
         "_reordered",
         "_reordering_step",
+        "_sample_at",
         "_step_persist",
         "congestion",
         "duplicates",
@@ -141,6 +146,7 @@ class Sender:
         self._step_persist = 0
         self._dsack_rounds = iss
         self._probe_end: int | None = None
+        self._sample_at = -inf
         self.undo_before: float | None = None
 
     # What may go out
@@ -190,6 +196,10 @@ class Sender:
         self.sent.append(record)
         return record
 
+    def first_lost(self) -> int:
+        """Octets of the first lost record; there is one."""
+        return next(record.end - record.start for record in self.sent if record.lost)
+
     def next_lost(self, allowed: int, now: float) -> Sent | None:
         """The first lost record that may be sent again, cut to what is allowed; counted as sent."""
         if not self.lost:
@@ -238,14 +248,17 @@ class Sender:
         del sent[:count]
         self.una = ack
         estimator = self.rtt
-        if rtt is not None:
+        if rtt is not None and now >= self._sample_at:
             estimator.sample(rtt, now)
+            self._sample_at = now + _SAMPLES_APART
         self._fack = ack
         self.duplicates = 0
         if self._probe_end is not None and ack >= self._probe_end:
             self._probe_end = None
         congestion = self.congestion
-        congestion.on_ack(acked, now, rtt, estimator.srtt, before, before + self.mss > congestion.cwnd, ack, self.nxt)
+        limited = before + self.mss > congestion.cwnd
+        if limited or congestion.cwnd >= congestion.ssthresh:
+            congestion.on_ack(acked, now, rtt, estimator.srtt, before, limited, ack, self.nxt)
         if sent:
             self.arm(now)
         else:
@@ -276,7 +289,7 @@ class Sender:
         """
         before = self.in_flight
         cwnd_limited = before + self.mss > self.congestion.cwnd
-        delivered, rtt = 0, None
+        delivered, rtt, again = 0, None, False
         acked = ack - self.una
         for record in self.sent:
             if record.start >= ack:
@@ -300,7 +313,12 @@ class Sender:
                     self.lost -= size
                 if record.times == 1:
                     rtt = now - record.time
+                else:
+                    again = True
                 self._rack(record, now)
+        if again:
+            # Karn: what was sent once may have waited at the peer for what was sent again.
+            rtt = None
         if acked > 0:
             self.sent = [record for record in self.sent if record.end > ack]
             self.una = ack
@@ -441,6 +459,8 @@ class Sender:
             if self.phase is _RECOVERY:
                 self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
             self.phase = _OPEN
+            self.congestion.commit()
+            self.undo_before = None
             self.duplicates = 0
             if self._step_persist:
                 self._step_persist -= 1
@@ -464,6 +484,7 @@ class Sender:
             if not self.sack and self.duplicates > _DUPLICATES:
                 delivered = delivered or self.mss  # each duplicate says that a segment has left (RFC 6582 3.2)
             safe = acked > 0 and not newly_lost
+            self.congestion.on_delivered(delivered, now, self.rtt.srtt)
             self.room = self.prr.on_ack(delivered, self.in_flight, self.mss, safe)
         elif delivered:
             self.congestion.on_ack(delivered, now, rtt, self.rtt.srtt, before, limited, self.una, self.nxt)

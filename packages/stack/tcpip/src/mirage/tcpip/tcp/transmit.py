@@ -67,7 +67,7 @@ def _retransmit(connection: Connection, now: float) -> None:
     sender = connection.sender
     while sender.lost:
         allowed = sender.allowance()
-        if allowed < sender.mss and not (allowed > 0 and sender.lost <= allowed) and sender.in_flight > 0:
+        if allowed < min(sender.mss, sender.first_lost()) and sender.in_flight > 0:
             break
         record = sender.next_lost(max(allowed, sender.mss), now)
         if record is None:
@@ -81,7 +81,7 @@ def _retransmit(connection: Connection, now: float) -> None:
 def _new_data(connection: Connection, now: float) -> None:
     """Send what waits, in pieces as large as the device takes, as far as both windows and Nagle let it."""
     sender = connection.sender
-    mss = sender.mss
+    mss = _piece(sender.mss, connection.max_window)
     if not sender.sent:
         connection.progress_at = now
         idle = now - connection.last_sent
@@ -130,6 +130,14 @@ def _new_data(connection: Connection, now: float) -> None:
     elif sender.queued and sender.timer is None:
         sender.timer, sender.timer_at = Timer.PERSIST, now + sender.rtt.rto
         connection.set_timer()
+
+
+def _piece(mss: int, window: int) -> int:
+    """Octets of a full segment: of a small window each takes an equal part, lest a crumb of it be left that avoiding
+    silly windows (RFC 9293 3.8.6.2.1) never sends: of 4096 octets an MSS of 1448 would leave 1200."""
+    if not 0 < window < mss << 5:
+        return mss
+    return window // -(-window // mss)
 
 
 def _probe_path(connection: Connection, payload: int, now: float) -> None:
@@ -236,7 +244,7 @@ def _syn(connection: Connection, now: float) -> None:
     flags, acknowledgment = SYN, 0
     if connection.state is State.SYN_RECEIVED:
         flags |= ACK
-        acknowledgment = receiver.nxt
+        acknowledgment = connection.last_ack_sent = receiver.nxt
         receiver.edge = max(receiver.edge, receiver.nxt + window)
         if connection.ecn:
             flags |= ECE

@@ -226,7 +226,7 @@ class Simulation:
         return True
 
     def run(self, done: Callable[[], bool], patience: float = 1000.0) -> None:
-        """Let things happen until `done`. Raises `Deadlock` when nothing will any more, or within `patience` seconds."""
+        """Let things happen until `done`. Raises `Deadlock` when it is not so within `patience` seconds."""
         deadline = self.now + patience
         for host in self.hosts:
             self._awake[host] = None
