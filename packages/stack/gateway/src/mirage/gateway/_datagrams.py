@@ -66,6 +66,9 @@ class Flows:
         key = source, source_port, destination, port
         flow = self._flows.get(key)
         if flow is None:
+            if not self.inside.plan.is_guest(source):
+                self.counters["udp.spoofed"] += 1
+                return
             target = self._policy.target(destination, port)
             if target is None:
                 self.counters["udp.denied"] += 1
