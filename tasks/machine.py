@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
+    "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
+    "dbus-daemon": ("dbus-daemon", "the bus over which avahi's programs talk"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
     "dhclient": ("isc-dhcp-client", "a client of the DHCP server's tests"),
     "dig": ("bind9-dnsutils", "asks the name servers of the tests"),

@@ -330,9 +330,29 @@ def test_the_same_zone_twice() -> None:
         Authority([Zone.parse(OTHER), Zone.parse(OTHER)])
 
 
+@pytest.mark.slow
+def test_the_same_question_has_the_same_answer() -> None:
+    """What was answered is answered again from memory: with the new id, per transport, counted, and bounded."""
+    one = Authority([Zone.parse(ZONE + "".join(f"big IN A 192.0.3.{i}\n" for i in range(200)))])
+    query = dns.message.make_query("big.example.org", "A")
+    for number in (1, 2, 3):
+        query.id = number
+        (cut,) = one.handle(query.to_wire(), SOURCE, tcp=False)
+        (whole,) = one.handle(query.to_wire(), SOURCE, tcp=True)
+        for octets, full in ((cut, False), (whole, True)):
+            response = dns.message.from_wire(octets)
+            assert response.id == number
+            assert bool(response.flags & dns.flags.TC) is not full
+    assert one.counters["answered.noerror"] == 6
+    for number in range(5000):
+        ask(one, f"{number}.example.org")
+    assert len(one._ready) <= 4096
+
+
 def test_a_zone_is_replaced() -> None:
     """A new version takes over at once."""
     authority = Authority([Zone.parse(OTHER)])
+    assert texts(ask(authority, "www.example.com").answer) == ["www.example.com. 60 IN A 192.0.2.88"]
     authority.replace(Zone.parse(OTHER.replace("192.0.2.88", "192.0.2.89")))
     assert texts(ask(authority, "www.example.com").answer) == ["www.example.com. 60 IN A 192.0.2.89"]
     assert authority.zone_of(parse_name("example.net")) is None

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from .devices import STACK, WHOSE_NETWORK
 from .distributions import cache_dir
 from .errors import UsageError
 from .project import Project, open_application
@@ -13,8 +14,10 @@ from .project import Project, open_application
 __all__ = ["serve_source", "serve_zones"]
 
 
-def serve_source(folder: Path, *, crunched: bool, target: str | None = None) -> Project:
+def serve_source(folder: Path, *, crunched: bool, target: str | None = None, stack: bool = False) -> Project:
     """The project that serves `folder`: read as it is when asked for, or `crunched` into the program.
+
+    `stack`: on a TCP/IP stack of its own, whatever the target.
 
     Raises `UsageError` for what is no directory.
     """
@@ -29,10 +32,12 @@ def serve_source(folder: Path, *, crunched: bool, target: str | None = None) -> 
     )
     place = _place(source)
     application = open_application(place / "config.py", source=source, build_dir=place / "_build")
-    return application.decide(target=target, fresh=True)
+    return application.decide(target=target, given={WHOSE_NETWORK.name: STACK} if stack else {}, fresh=True)
 
 
-def serve_zones(files: Sequence[Path], *, origin: str | None = None, target: str | None = None) -> Project:
+def serve_zones(
+    files: Sequence[Path], *, origin: str | None = None, target: str | None = None, stack: bool = False
+) -> Project:
     """The project that answers from zone files, as they are now: they are built into the program.
 
     `origin` is the name of the zone, for a single file that does not say it. Raises `UsageError`.
@@ -62,7 +67,7 @@ def serve_zones(files: Sequence[Path], *, origin: str | None = None, target: str
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     application = open_application(place / "config.py", source=source, build_dir=place / "_build")
-    return application.decide(target=target, fresh=True)
+    return application.decide(target=target, given={WHOSE_NETWORK.name: STACK} if stack else {}, fresh=True)
 
 
 def _place(identity: str) -> Path:

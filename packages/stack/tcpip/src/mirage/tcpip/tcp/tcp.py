@@ -90,6 +90,12 @@ class Tcp:
         ip.receivers[_TCP] = self.packet
         ip.error_receivers[_TCP] = self.icmp_error
 
+    def reseed(self, random: Random) -> None:
+        """Draw the secrets anew, as a guest must that goes on from a snapshot like others. Open connections go on."""
+        self.numbers = InitialNumbers(random.generate)
+        self.ports = PortChooser(random.generate)
+        self.cookies = SynCookies(random.generate)
+
     # What the application asks for
 
     def listen(self, version: int, address: bytes | None, port: int, backlog: int) -> Listener:
