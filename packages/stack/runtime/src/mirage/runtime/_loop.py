@@ -64,7 +64,8 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         self._watchers = Watchers(self)  # asked as soon as asyncio adds its own reader
         super().__init__(selector)
         self.resolver = resolver or Resolver()
-        self._stack = Stack(random=random or SystemRandom(), now=self.time(), settings=settings)
+        self._random = random or SystemRandom()
+        self._stack = Stack(random=self._random, now=self.time(), settings=settings)
         self._stacks = [self._stack]
         self._deferred: list[Endpoint] = []
         self._fed = False
@@ -104,6 +105,11 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 driver.stack.ip.remove_interface(interface)
                 self.drivers.remove(driver)
                 return
+
+    def reseed(self) -> None:
+        """Draw new secrets: for a guest that goes on from a snapshot, as others may. Open connections go on."""
+        for stack in self._stacks:
+            stack.tcp.reseed(self._random)
 
     def interface_of(self, address: Sequence[Any]) -> Interface | None:
         """The interface that the scope of an IPv6 socket address names, None when it names none."""
