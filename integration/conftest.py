@@ -12,7 +12,13 @@ from . import targets
 from .client import Client
 
 
-@pytest.fixture(scope="session", params=targets.TARGETS)
+_NEEDS = {"/dev/kvm": pytest.mark.kvm}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(t.name, marks=[_NEEDS[t.needs]] if t.needs else []) for t in targets.TARGETS.values()],
+)
 def target(request: pytest.FixtureRequest) -> str:
     """Every target that can be built today."""
     return str(request.param)
