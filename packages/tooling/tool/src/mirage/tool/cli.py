@@ -31,7 +31,9 @@ from mirage.types import MirageError
 
 from . import __version__
 from .build import Stage, build, configure, is_generated, plan
+from .devices import STACK, WHOSE_NETWORK
 from .errors import BuildError, UsageError
+from .launch import start_command
 from .project import Application, Project, open_application
 from .query import QUERIES, answer
 from .serve import serve_source
@@ -110,6 +112,8 @@ def _dispatch(arguments: list[str]) -> int:
         for key in application.graph.keys
         if getattr(options, f"key_{key.attribute}") is not None
     }
+    if command == "run" and options.net is not None and WHOSE_NETWORK in application.graph.keys:
+        given.setdefault(WHOSE_NETWORK.name, STACK)
     project = application.decide(target=options.target, given=given, fresh=command == "configure")
     actions: Mapping[str, Callable[[], int]] = {
         "configure": lambda: _configure(project, options),
@@ -163,7 +167,7 @@ def _parser(command: str, keys: Sequence[Key[Any]]) -> _Parser:
     if command in {"build", "run", "describe"}:
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the result goes")
     if command == "run":
-        parser.add_argument("--memory", type=int, metavar="MIB", help="memory of the virtual machine (target hvt)")
+        _add_launch_options(parser)
     if command == "describe":
         form = parser.add_mutually_exclusive_group()
         form.add_argument("--dot", action="store_true", help="print the graph in Graphviz' language")
@@ -180,6 +184,22 @@ def _parser(command: str, keys: Sequence[Key[Any]]) -> _Parser:
         doc = f"{key.doc} ({key.kind.name}; default: {key.kind.show(key.default)})".replace("%", "%%")
         group.add_argument(f"--{key.name}", dest=f"key_{key.attribute}", metavar="VALUE", help=doc)
     return parser
+
+
+def _add_launch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--memory", type=int, metavar="MIB", help="memory of the virtual machine (target hvt)")
+    parser.add_argument(
+        "--net",
+        metavar="NETWORK",
+        help="for a TCP/IP stack of the program's own: gateway (no root needed; the default) or tap:NAME",
+    )
+    parser.add_argument(
+        "--publish",
+        action="append",
+        default=[],
+        metavar="HOSTPORT:PORT",
+        help="a port of the host that leads to one of the program, through the gateway (default: the one it serves on)",
+    )
 
 
 def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
@@ -303,13 +323,7 @@ def _build(project: Project, options: argparse.Namespace) -> int:
 
 def _run(project: Project, options: argparse.Namespace, boot: list[str]) -> int:
     artifact = options.output or project.artifact
-    if project.target.name == "hvt":
-        memory = [] if options.memory is None else ["--memory", str(options.memory)]
-        command = [sys.executable, "-m", "mirage.hvt", "run", *memory, str(artifact), *boot]
-    elif options.memory is not None:
-        raise UsageError(f"--memory is for a virtual machine, and the target is {project.target.name}; add  -t hvt")
-    else:
-        command = [sys.executable, str(artifact), *boot]
+    command = start_command(project, artifact, boot, net=options.net, publish=options.publish, memory=options.memory)
     if options.dry_run:
         print(shlex.join(command))
         return 0
@@ -345,10 +359,11 @@ def _serve_parser() -> _Parser:
     parser.add_argument(
         "-p", "--port", type=int, default=8080, help="TCP port (default: %(default)s; 0 picks a free one)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1; all, on a stack of its own)")
     parser.add_argument("--crunch", action="store_true", help="build the files into the program, as they are now")
     parser.add_argument("-t", "--target", metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the program goes (default: a cache)")
+    _add_launch_options(parser)
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument("-v", "--verbose", action="store_true", help="say more")
     volume.add_argument("-q", "--quiet", action="store_true", help="say only what is wrong")
@@ -361,9 +376,11 @@ def _serve(arguments: list[str], boot: list[str]) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise UsageError(f"there is no option {unknown[0]!r}.{nearest(unknown[0], parser.options())}")
-    project = serve_source(options.dir, crunched=options.crunch, target=options.target)
+    project = serve_source(options.dir, crunched=options.crunch, target=options.target, stack=options.net is not None)
     built = build(project, output=options.output, report=_reporter(options))
-    command = [sys.executable, str(built.path), "--host", options.host, "--port", str(options.port), *boot]
+    host = ["--host", options.host] if options.host is not None else []
+    words = [*host, "--port", str(options.port), *boot]
+    command = start_command(project, built.path, words, net=options.net, publish=options.publish, memory=options.memory)
     if options.dry_run:
         print(shlex.join(command))
         return 0

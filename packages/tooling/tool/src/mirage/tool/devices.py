@@ -51,6 +51,7 @@ __all__ = [
     "KV_RO",
     "KV_RW",
     "MONOTONIC_CLOCK",
+    "NETWORK",
     "PATH",
     "PORT",
     "RANDOM",
@@ -76,6 +77,7 @@ __all__ = [
     "match_key",
     "memory",
     "monotonic_clock",
+    "network",
     "random",
     "register",
     "static_site",
@@ -97,9 +99,29 @@ MONOTONIC_CLOCK: Typ[MonotonicClock] = Typ("MONOTONIC_CLOCK", "mirage.types:Mono
 WALL_CLOCK: Typ[WallClock] = Typ("WALL_CLOCK", "mirage.types:WallClock")
 RANDOM: Typ[Random] = Typ("RANDOM", "mirage.types:Random")
 SERVICE: Typ[Service] = Typ("SERVICE", "mirage.cohttp.message:Service")
+NETWORK: Typ[object] = Typ("NETWORK", "asyncio:AbstractEventLoop")
+"""Where sockets come from: not a device that is handed on, but the event loop that everything runs in."""
 
 HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
+STACK = "stack"
+WHOSE_NETWORK = key(
+    "network",
+    enum("host", STACK),
+    "host",
+    "Whose TCP/IP: the host's, or a stack of its own (always, in hvt).",
+)
+DEVICE = boot_argument(
+    "device", STR, "/dev/net0", "The stack's network device: /dev/net0, tap:NAME, or what mirage-gateway gives."
+)
+IPV4 = boot_argument(
+    "ipv4", STR, "dhcp", "The stack's IPv4 address, as in 10.0.0.2/24; dhcp asks for one, none does not."
+)
+IPV6 = boot_argument(
+    "ipv6", STR, "auto", "The stack's IPv6 address, as in fd00::2/64; auto takes what routers advertise."
+)
+GATEWAY = boot_argument("gateway", STR, "", "The router of the stack's network; DHCP tells of one.")
+DNS = boot_argument("dns", STR, "", "Name servers for the stack, joined by commas; DHCP tells of some.")
 DRAIN = boot_argument("drain", FLOAT, 5.0, "Seconds given to open requests when asked to stop.")
 
 
@@ -210,6 +232,24 @@ def console() -> Impl[Console]:
     """Where the unikernel says what it does; the same device however often it is asked for."""
     made: Function[[], Console] = device(_host_device("console", CONSOLE, "StandardOutput", _CONSOLE, "import sys"))
     return made()
+
+
+@functools.cache
+def network() -> Impl[object]:
+    """Where sockets come from: the host, or a TCP/IP stack of the program's own, as the key `network` says."""
+    host = device(Device("host_network", NETWORK, "", label="the host's sockets"))
+    own = device(
+        Device(
+            "stack",
+            NETWORK,
+            "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns})",
+            imports=("from mirage.runtime import run as run_on_stack",),
+            packages=("mirage-runtime>=0.1,<0.2",),
+            parameters={"device": DEVICE, "ipv4": IPV4, "ipv6": IPV6, "gateway": GATEWAY, "dns": DNS},
+            label="a TCP/IP stack of its own",
+        )
+    )
+    return match_key(WHOSE_NETWORK, {"host": host(), STACK: own()})
 
 
 @functools.cache
@@ -340,7 +380,8 @@ def http_server(
             parameters={"host": host, "port": port, "drain": drain},
             label="http_server",
             uses=("sockets",),
-        )
+        ),
+        after=(network(),),
     )
     return made(service)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from .devices import STACK, WHOSE_NETWORK
 from .distributions import cache_dir
 from .errors import UsageError
 from .project import Project, open_application
@@ -12,8 +13,10 @@ from .project import Project, open_application
 __all__ = ["serve_source"]
 
 
-def serve_source(folder: Path, *, crunched: bool, target: str | None = None) -> Project:
+def serve_source(folder: Path, *, crunched: bool, target: str | None = None, stack: bool = False) -> Project:
     """The project that serves `folder`: read as it is when asked for, or `crunched` into the program.
+
+    `stack`: on a TCP/IP stack of its own, whatever the target.
 
     Raises `UsageError` for what is no directory.
     """
@@ -29,4 +32,4 @@ def serve_source(folder: Path, *, crunched: bool, target: str | None = None) -> 
     place = cache_dir() / "serve" / hashlib.sha256(source.encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     application = open_application(place / "config.py", source=source, build_dir=place / "_build")
-    return application.decide(target=target, fresh=True)
+    return application.decide(target=target, given={WHOSE_NETWORK.name: STACK} if stack else {}, fresh=True)
