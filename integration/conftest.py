@@ -11,7 +11,6 @@ from . import crawl as crawler
 from . import targets
 from .client import Client
 
-
 _NEEDS = {"/dev/kvm": pytest.mark.kvm}
 
 

@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="./noxw -s website --", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "-t", "--target", choices=targets.TARGETS, help="what to build (default: hvt where /dev/kvm can be used, else unix)"
+        "-t",
+        "--target",
+        choices=targets.TARGETS,
+        help="what to build (default: hvt where /dev/kvm can be used, else unix)",
     )
     parser.add_argument(
         "--port", type=int, help=f"TCP port to serve on (default: {DEFAULT_PORT}, or a free one if it is taken)"

@@ -66,12 +66,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ipv4", type=IPv4Interface, metavar="ADDRESS/LENGTH", help="IPv4 address (default: by DHCP)")
     group.add_argument("--gateway", type=IPv4Address, metavar="ADDRESS", help="IPv4 router")
-    group.add_argument("--ipv6", type=IPv6Interface, metavar="ADDRESS/LENGTH", help="IPv6 address besides automatic ones")
+    group.add_argument(
+        "--ipv6", type=IPv6Interface, metavar="ADDRESS/LENGTH", help="IPv6 address besides automatic ones"
+    )
     group.add_argument("--gateway6", type=IPv6Address, metavar="ADDRESS", help="IPv6 router")
     group.add_argument(
-        "--dns", type=ipaddress.ip_address, action="append", default=[], metavar="ADDRESS", help="name server; repeatable"
+        "--dns",
+        type=ipaddress.ip_address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="name server; repeatable",
     )
-    group.add_argument("--search", action="append", default=[], metavar="DOMAIN", help="domain of short names; repeatable")
+    group.add_argument(
+        "--search", action="append", default=[], metavar="DOMAIN", help="domain of short names; repeatable"
+    )
 
 
 def from_arguments(arguments: argparse.Namespace) -> Configuration:
