@@ -38,7 +38,6 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
     "udhcpc": ("udhcpc", "another such client"),
-    "udhcpc": ("udhcpc", "a third one"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
 """Program, the Debian package that holds it, what uses it."""

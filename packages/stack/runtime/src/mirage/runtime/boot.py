@@ -64,8 +64,10 @@ def _parsed(name: str, text: str, kind: Callable[[str], _T], example: str) -> _T
 
 
 def device(network: str) -> Network:
-    """The device that a boot argument names: ``/dev/net0``, ``tap:NAME``, or ``fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``,
-    an open socket of frames, which is what `mirage-gateway run` writes for ``{net}``. Raises `RuntimeMisuse`.
+    """The device that a boot argument names: ``/dev/net0``, ``tap:NAME``, or an open socket of frames,
+    ``fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``, which `mirage-gateway run` writes for ``{net}``.
+
+    Raises `RuntimeMisuse`.
     """
     kind, _, rest = network.partition(":")
     if kind != "fd":
