@@ -109,13 +109,17 @@ def _run(options: argparse.Namespace, plan: Plan, rules: list[Rule], bound: _Bou
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     where = f"fd:{theirs.fileno()},mac={plan.mac(0).hex(':')},mtu={plan.mtu},offload"
     words = [word.replace(NETWORK, where) for word in options.words]
-    stopped: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+    children: list[subprocess.Popen[bytes]] = []
+    # The keyboard's interrupt reaches the command by itself, and a request to stop is passed on: how it ends then is
+    # what counts. Handlers and not SIG_IGN, which the command would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: children[0].terminate() if children else sys.exit(128 + signal.SIGTERM))
     with theirs:
         try:
             child = subprocess.Popen(words, pass_fds=[theirs.fileno()], env={**os.environ, VARIABLE: where})
         except OSError as error:
             raise BadOption(f"{words[0]!r} cannot be started: {error.strerror}") from None
+    children.append(child)
     _announce(options, bound)
     try:
         return _serve_child(options, plan, rules, bound, ours, child)
@@ -136,12 +140,9 @@ def _serve_child(
     import asyncio
 
     async def serve() -> int:
-        loop = asyncio.get_running_loop()
         gateway = _gateway(options, plan, rules, bound)
         gateway.join(ours)
-        loop.add_signal_handler(signal.SIGTERM, child.terminate)
         try:
-            # The child may be stopped from the keyboard too; then it says so by its status.
             return await asyncio.to_thread(child.wait)
         finally:
             _report(options, gateway)
