@@ -13,8 +13,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mirage.tcpip.forward import Datagrams
 from mirage.tcpip import NoRoute
+from mirage.tcpip.forward import Datagrams
 
 from .policy import Address, Policy
 

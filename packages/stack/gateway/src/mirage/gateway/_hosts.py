@@ -45,7 +45,7 @@ class Hosts:
         plan = inside.plan
         self.ipv6: dict[bytes, bytes] = {}
         """By Ethernet address: the address within the plan's prefix that the host took last."""
-        options = {
+        options: dict[int, bytes] = {
             Option.ROUTERS: plan.gateway4.packed,
             Option.DNS_SERVERS: plan.names4.packed,
             Option.BROADCAST_ADDRESS: plan.ipv4.broadcast_address.packed,
@@ -86,7 +86,8 @@ class Hosts:
             if len(frame) >= _SHORTEST and frame[20] == _ICMP6:
                 self._ndp(frame)
         elif kind == _IP4 and len(frame) >= 42 and frame[23] == _UDP and frame[14] == 0x45:
-            if frame[36:38] == SERVER_PORT.to_bytes(2, "big") and not int.from_bytes(frame[20:22], "big") & 0x3FFF:
+            port, fragment = int.from_bytes(frame[36:38], "big"), int.from_bytes(frame[20:22], "big") & 0x3FFF
+            if port == SERVER_PORT and not fragment:
                 length = int.from_bytes(frame[38:40], "big")
                 self._dhcp(frame[42 : 34 + length], bytes(frame[6:12]), now)
 

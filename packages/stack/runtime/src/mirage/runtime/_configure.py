@@ -66,12 +66,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ipv4", type=IPv4Interface, metavar="ADDRESS/LENGTH", help="IPv4 address (default: by DHCP)")
     group.add_argument("--gateway", type=IPv4Address, metavar="ADDRESS", help="IPv4 router")
-    group.add_argument("--ipv6", type=IPv6Interface, metavar="ADDRESS/LENGTH", help="IPv6 address besides automatic ones")
+    group.add_argument(
+        "--ipv6", type=IPv6Interface, metavar="ADDRESS/LENGTH", help="IPv6 address besides automatic ones"
+    )
     group.add_argument("--gateway6", type=IPv6Address, metavar="ADDRESS", help="IPv6 router")
     group.add_argument(
-        "--dns", type=ipaddress.ip_address, action="append", default=[], metavar="ADDRESS", help="name server; repeatable"
+        "--dns",
+        type=ipaddress.ip_address,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="name server; repeatable",
     )
-    group.add_argument("--search", action="append", default=[], metavar="DOMAIN", help="domain of short names; repeatable")
+    group.add_argument(
+        "--search", action="append", default=[], metavar="DOMAIN", help="domain of short names; repeatable"
+    )
 
 
 def from_arguments(arguments: argparse.Namespace) -> Configuration:
@@ -101,7 +110,9 @@ def open_device(text: str) -> Network:
         except ValueError as error:
             raise RuntimeMisuse(str(error)) from None
     if colon:
-        raise RuntimeMisuse(f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS, or the path of a device such as /dev/net0")
+        raise RuntimeMisuse(
+            f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS, or a path such as /dev/net0"
+        )
     return DeviceNetwork(text)
 
 
