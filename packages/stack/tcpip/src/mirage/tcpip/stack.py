@@ -77,7 +77,7 @@ class Stack:
         self.settings = settings or Settings()
         self.counters = Counters()
         self.news = News()
-        self.ip = Ip(self.settings, random, self.counters)
+        self.ip = Ip(self.settings, random, self.counters, now)
         self.udp = Udp(self.ip, self.settings, random, self.news, self.counters)
         self.tcp = Tcp(self.ip, self.settings, random, self.news, self.counters, now)
         self.now = now

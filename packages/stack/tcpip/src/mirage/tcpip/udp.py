@@ -230,7 +230,7 @@ class Udp:
         newest. Raises `AddressInUse`, `AddressUnavailable`, `LimitReached`.
         """
         if local is not None and not any(local):
-            local, version = None, 4 if len(local) == 4 else 6
+            version, local = (4 if len(local) == 4 else 6), None
         if local is not None:
             version = 4 if len(local) == 4 else 6
             if not self.ip.is_local(local) and not self.ip.is_group(local):
