@@ -34,6 +34,8 @@ class Settings:
     """RFC 4862 5.1 DupAddrDetectTransmits; 0 turns duplicate address detection off, for IPv4 (RFC 5227) too."""
     optimistic_addresses: bool = True
     """Whether an address is used while it is being checked for duplicates (RFC 4429), so that a boot does not wait."""
+    autoconfigure: bool = True
+    """Whether what routers advertise makes IPv6 addresses, routes and parameters (RFC 4861 6.3, RFC 4862 5.5)."""
     router_solicitations: int = 3
     """How often routers are asked for when an interface is added (RFC 4861 10); 0: only those are heard that speak."""
     temporary_addresses: bool = True

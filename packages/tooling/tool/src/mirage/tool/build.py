@@ -180,7 +180,8 @@ def build(project: Project, *, output: Path | None = None, report: Report = lamb
             if artifact.exists() and not is_generated(artifact):
                 raise BuildError(f"{artifact} was not written by mirage: move it away, or name another place with -o")
             own["bom.json"] = document.encode()
-            size, sha256 = write_image(artifact, own, packages)
+            needed = {"net0": "net"} if project.stack else {}
+            size, sha256 = write_image(artifact, own, packages, needed)
         else:
             content = _pack(project, own, packages, document)
             size, sha256 = len(content), hashlib.sha256(content).hexdigest()

@@ -8,7 +8,7 @@ data: the packages it needs, and the expression that makes it in the generated m
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, overload
@@ -43,6 +43,7 @@ from mirage.types import Console, KeyValueRO, KeyValueRW, MonotonicClock, Random
 __all__ = [
     "BOOL",
     "CONSOLE",
+    "DNS_PORT",
     "DRAIN",
     "FLOAT",
     "HOST",
@@ -51,6 +52,7 @@ __all__ = [
     "KV_RO",
     "KV_RW",
     "MONOTONIC_CLOCK",
+    "NETWORK",
     "PATH",
     "PORT",
     "RANDOM",
@@ -67,6 +69,7 @@ __all__ = [
     "console",
     "crunch",
     "directory",
+    "dns_server",
     "enum",
     "foreign",
     "generated",
@@ -76,6 +79,7 @@ __all__ = [
     "match_key",
     "memory",
     "monotonic_clock",
+    "network",
     "random",
     "register",
     "static_site",
@@ -97,9 +101,30 @@ MONOTONIC_CLOCK: Typ[MonotonicClock] = Typ("MONOTONIC_CLOCK", "mirage.types:Mono
 WALL_CLOCK: Typ[WallClock] = Typ("WALL_CLOCK", "mirage.types:WallClock")
 RANDOM: Typ[Random] = Typ("RANDOM", "mirage.types:Random")
 SERVICE: Typ[Service] = Typ("SERVICE", "mirage.cohttp.message:Service")
+NETWORK: Typ[object] = Typ("NETWORK", "asyncio:AbstractEventLoop")
+"""Where sockets come from: not a device that is handed on, but the event loop that everything runs in."""
 
 HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
+STACK = "stack"
+WHOSE_NETWORK = key(
+    "network",
+    enum("host", STACK),
+    "host",
+    "Whose TCP/IP: the host's, or a stack of its own (always, in hvt).",
+)
+DEVICE = boot_argument(
+    "device", STR, "/dev/net0", "The stack's network device: /dev/net0, tap:NAME, or what mirage-gateway gives."
+)
+IPV4 = boot_argument(
+    "ipv4", STR, "dhcp", "The stack's IPv4 address, as in 10.0.0.2/24; dhcp asks for one, none does not."
+)
+IPV6 = boot_argument(
+    "ipv6", STR, "auto", "The stack's IPv6 address, as in fd00::2/64; auto takes what routers advertise."
+)
+GATEWAY = boot_argument("gateway", STR, "", "The router of the stack's network; DHCP tells of one.")
+DNS = boot_argument("dns", STR, "", "Name servers for the stack, joined by commas; DHCP tells of some.")
+DNS_PORT = boot_argument("dns-port", INT, 53, "UDP and TCP port to answer names on; 0 picks a free one.")
 DRAIN = boot_argument("drain", FLOAT, 5.0, "Seconds given to open requests when asked to stop.")
 
 
@@ -210,6 +235,24 @@ def console() -> Impl[Console]:
     """Where the unikernel says what it does; the same device however often it is asked for."""
     made: Function[[], Console] = device(_host_device("console", CONSOLE, "StandardOutput", _CONSOLE, "import sys"))
     return made()
+
+
+@functools.cache
+def network() -> Impl[object]:
+    """Where sockets come from: the host, or a TCP/IP stack of the program's own, as the key `network` says."""
+    host = device(Device("host_network", NETWORK, "", label="the host's sockets"))
+    own = device(
+        Device(
+            "stack",
+            NETWORK,
+            "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns})",
+            imports=("from mirage.runtime.boot import run as run_on_stack",),
+            packages=("mirage-runtime>=0.1,<0.2",),
+            parameters={"device": DEVICE, "ipv4": IPV4, "ipv6": IPV6, "gateway": GATEWAY, "dns": DNS},
+            label="a TCP/IP stack of its own",
+        )
+    )
+    return match_key(WHOSE_NETWORK, {"host": host(), STACK: own()})
 
 
 @functools.cache
@@ -340,9 +383,67 @@ def http_server(
             parameters={"host": host, "port": port, "drain": drain},
             label="http_server",
             uses=("sockets",),
-        )
+        ),
+        after=(network(),),
     )
     return made(service)
+
+
+_SERVE_DNS = '''
+async def serve_dns(store: KeyValueRO, zones: list[tuple[str, str | None]], host: str, port: int) -> None:
+    """Answer from the store's zone files until cancelled; each has the name of its zone where it does not say it."""
+    try:
+        found = [Zone.parse(store.get(key).decode(), origin, file=key) for key, origin in zones]
+        server = await serve_names(Authority(found), host, port)
+    except (MirageError, UnicodeDecodeError) as error:
+        sys.exit(f"{NAME}: {error}")
+    except OSError as error:
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        sys.exit(f"{NAME}: cannot listen on {host} port {port}: {reason}; --host and --dns-port choose another address")
+    names = ", ".join(zone.origin.to_text() for zone in found)
+    print(f"{NAME}: answering for {names} on {server.address[0]} port {server.address[1]}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+'''
+
+
+def dns_server(
+    store: Impl[KeyValueRO],
+    zones: Mapping[str, str | None],
+    *,
+    host: str | Key[str] | BootArgument[str] = HOST,
+    port: int | Key[int] | BootArgument[int] = DNS_PORT,
+) -> Impl[Job]:
+    """An authoritative name server over UDP and TCP, until the program is asked to stop.
+
+    `zones` says which values of the store are zone files (RFC 1035), each with the name of its zone, or None where the
+    file begins with ``$ORIGIN``.
+    """
+    listed = repr(list(zones.items())).replace("{", "{{").replace("}", "}}")
+    made: Function[[Impl[KeyValueRO]], Job] = device(
+        Device(
+            "name_server",
+            JOB,
+            f"serve_dns({{0}}, {listed}, {{host}}, {{port}})",
+            takes=(KV_RO,),
+            imports=(
+                "import os",
+                "import sys",
+                "from mirage.dns import Authority, Zone",
+                "from mirage.dns import serve as serve_names",
+                "from mirage.types import KeyValueRO, MirageError",
+            ),
+            definition=_SERVE_DNS,
+            packages=("mirage-dns>=0.1,<0.2", "mirage-types>=0.1,<0.2"),
+            parameters={"host": host, "port": port},
+            label="dns_server",
+            uses=("sockets",),
+        ),
+        after=(network(),),
+    )
+    return made(store)
 
 
 def _show(value: Parameter) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import mirage.hvt
@@ -34,8 +34,13 @@ def is_image(start: bytes) -> bool:
     return start.startswith(b"MIRAGE-HVT\0")
 
 
-def write_image(output: Path, own: Files, packages: Iterable[tuple[Distribution, Files]]) -> tuple[int, str]:
-    """Write the image; its size in octets and its SHA-256. Raises `mirage.hvt.BuildError`."""
+def write_image(
+    output: Path, own: Files, packages: Iterable[tuple[Distribution, Files]], devices: Mapping[str, str]
+) -> tuple[int, str]:
+    """Write the image; its size in octets and its SHA-256. `devices` are those that the guest needs, by name.
+
+    Raises `mirage.hvt.BuildError`.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         site = Path(temporary, "site")
         info = f"{_APPLICATION.replace('-', '_')}-0.dist-info"
@@ -50,7 +55,9 @@ def write_image(output: Path, own: Files, packages: Iterable[tuple[Distribution,
         script = Path(temporary, "start.py")
         script.write_text(_START)
         output.parent.mkdir(parents=True, exist_ok=True)
-        image = mirage.hvt.build(output, script, path=[str(site)], distributions=names, dependencies=False)
+        image = mirage.hvt.build(
+            output, script, path=[str(site)], distributions=names, dependencies=False, devices=devices
+        )
     return image.size, image.sha256
 
 

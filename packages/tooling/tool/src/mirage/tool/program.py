@@ -19,6 +19,7 @@ from typing import Any
 from mirage.functoria import BOOL, FLOAT, INT, PATH, BootArgument, Key, Made, Parameter
 
 from . import __version__
+from .devices import HOST, NETWORK
 from .project import HEADER, Project
 
 __all__ = ["data_names", "generate", "names"]
@@ -29,7 +30,8 @@ _TAKEN = {"arguments", "argparse", "asyncio", "data", "jobs", "main", "os", "par
 
 def generate(project: Project) -> str:
     """The source of main.py."""
-    devices = project.graph.devices
+    devices = [node for node in project.graph.devices if node.typ is not NETWORK]
+    stack = project.stack
     variables = names(devices)
     blobs = data_names(devices)
     arguments = project.graph.boot_arguments
@@ -39,14 +41,16 @@ def generate(project: Project) -> str:
         f"{HEADER} {__version__} from {project.configuration.file.name} for the target {project.target.name}. "
         "To change this program, change that file.",
     )
-    parts = [f"{head}\n\n{_imports(devices, arguments, bool(blobs))}"]
+    linked = [*devices, stack] if stack else devices
+    parts = [f"{head}\n\n{_imports(linked, arguments, bool(blobs))}"]
     definitions = dict.fromkeys(node.device.definition for node in devices if node.device.definition)
     parts.extend(definition.strip("\n").replace("{NAME}", project.name) for definition in definitions)
     if blobs:
         parts.append(_DATA.strip())
     parts.append(_parser(project, arguments))
     parts.append(_main(project, devices, variables, blobs))
-    parts.append(_RUN.strip().replace("{NAME}", project.name))
+    start = _expression(stack, {}, {}, project.values) if stack else "asyncio.run(main(arguments))"
+    parts.append(_RUN.strip().replace("{NAME}", project.name).replace("{START}", start))
     return "\n\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -61,15 +65,18 @@ def run() -> None:
     """Run the program; it ends when its jobs are done, or soon after it is asked to stop."""
     arguments = parse_arguments()
     try:
-        asyncio.run(main(arguments))
+        {START}
     except asyncio.CancelledError:
         print("{NAME}: stopped", flush=True)
 '''
 
 
 def names(devices: Iterable[Made[Any]]) -> dict[int, str]:
-    """A variable for each device, by identity: its own name, with the type or a number where that is taken."""
-    devices = list(devices)
+    """A variable for each device, by identity: its own name, with the type or a number where that is taken.
+
+    A network is no variable: it is what everything runs on.
+    """
+    devices = [node for node in devices if node.typ is not NETWORK]
     taken = _TAKEN | set(keyword.kwlist) | set(dir(builtins))
     for node in devices:
         for line in node.device.imports:
@@ -142,11 +149,13 @@ def _parser(project: Project, arguments: Iterable[BootArgument[Any]]) -> str:
         f"    parser = argparse.ArgumentParser(prog={_literal(project.name)}{description})",
     ]
     for one in arguments:
-        lines.extend(_add_argument(one))
+        # On a stack of its own a program has nobody to hide from: it listens at every address.
+        default = "" if project.stack and one is HOST else one.default
+        lines.extend(_add_argument(one, default))
     return "\n".join([*lines, "    return parser.parse_args()"])
 
 
-def _add_argument(one: BootArgument[Any]) -> Iterator[str]:
+def _add_argument(one: BootArgument[Any], default: object) -> Iterator[str]:
     if one.kind is BOOL:
         how = ["action=argparse.BooleanOptionalAction"]
     elif one.kind.choices:
@@ -157,7 +166,7 @@ def _add_argument(one: BootArgument[Any]) -> Iterator[str]:
     pieces = [
         _literal(f"--{one.name}"),
         *how,
-        f"default={_literal(one.default)}",
+        f"default={_literal(default)}",
         f"help={_literal(one.doc.replace('%', '%%') + shown)}",
     ]
     line = f"    parser.add_argument({', '.join(pieces)})"

@@ -17,13 +17,15 @@ __all__ = ["DEFAULT", "TARGETS", "Target", "find_target"]
 class Target:
     """A kind of artifact. One that is not `built` is known by name only.
 
-    `lacks` says of each thing of the host that a device may use, and that this target does not have, why.
+    `stack`: it has no network but that of a TCP/IP stack of its own. `lacks` says of each thing of the host that a
+    device may use, and that this target does not have, why.
     """
 
     name: str
     doc: str
     built: bool = False
     suffix: str = ""
+    stack: bool = False
     lacks: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -36,8 +38,8 @@ TARGETS: Mapping[str, Target] = {
             "an image for a virtual machine under /dev/kvm",
             built=True,
             suffix=".hvt",
+            stack=True,
             lacks={
-                "sockets": "needs a network, and a virtual machine has none yet: the network stack is not built",
                 "files": "opens files of the host, which a virtual machine does not see; crunch(...) builds them in",
             },
         ),

@@ -72,7 +72,8 @@ class Autoconfiguration:
 
     def start(self, interface: Interface, now: float) -> None:
         """Ask for routers on an interface that has just come up."""
-        self._links[interface] = _Advertised(self._ip.settings.router_solicitations, now)
+        settings = self._ip.settings
+        self._links[interface] = _Advertised(settings.router_solicitations if settings.autoconfigure else 0, now)
         self.reckon()
 
     def forget(self, interface: Interface) -> None:
@@ -92,7 +93,9 @@ class Autoconfiguration:
             raise WireError("a router advertisement from no link-local address (RFC 4861 6.1.2)")
         heard = ndp.parse_router_advertisement(message.rest, message.body)
         link = self._links.get(interface)
-        if link is None or interface.transparent or router in interface.addresses:
+        if not self._ip.settings.autoconfigure or link is None:
+            return
+        if interface.transparent or router in interface.addresses:
             return  # a router does not configure itself from others
         self._ip.counters["ip6.router-advertisements"] += 1
         if heard.lifetime:

@@ -284,7 +284,7 @@ class Ip:
         return hashlib.blake2s(b"draw%d" % self._drawn, key=self._key, digest_size=size).digest()
 
     def opaque(self, prefix: bytes, interface: Interface, count: int) -> bytes:
-        """An address that says nothing of the hardware and stays the same, F(prefix, interface, count, key) (RFC 7217 5).
+        """An address that says nothing of the hardware and stays the same, F(prefix, interface, count, key): RFC 7217.
 
         `prefix` is 8 octets, `count` how many such addresses were duplicates.
         """

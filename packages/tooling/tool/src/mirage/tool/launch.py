@@ -1,0 +1,91 @@
+"""The command that starts an artifact: by the host's Python or as a virtual machine, on the network that was asked for.
+
+A program with a TCP/IP stack of its own needs a network: the gateway (`mirage-gateway`, no root) or a TAP interface.
+The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands
+it one end of a socket, in place of the word ``{net}``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .devices import DNS_PORT, PORT
+from .errors import UsageError
+from .project import Project
+
+__all__ = ["GATEWAY", "start_command"]
+
+GATEWAY = "gateway"
+_INTERFACE = "net0"
+_GIVEN = "{net}"
+
+
+def start_command(
+    project: Project,
+    artifact: Path,
+    boot: Sequence[str],
+    *,
+    net: str | None = None,
+    publish: Sequence[str] = (),
+    memory: int | None = None,
+) -> list[str]:
+    """The words that start `artifact` with the boot arguments `boot`. Raises `UsageError`.
+
+    `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``; `publish` are the gateway's
+    publications, by default the port that the program serves on.
+    """
+    if project.stack is None:
+        if net is not None:
+            raise UsageError(f"{project.name} has no TCP/IP stack of its own to connect to {net}: build it with one")
+        if publish:
+            raise UsageError("--publish is for the gateway, and the program uses the host's own network")
+        return [*_program(project, artifact, memory, None), *boot]
+    net = net or GATEWAY
+    if net != GATEWAY:
+        if not net.startswith("tap:") or not net[4:]:
+            raise UsageError(f"--net takes {GATEWAY} or tap:NAME, and not {net!r}")
+        if publish:
+            raise UsageError("--publish is for the gateway; on a TAP interface the program has an address of its own")
+        return [*_program(project, artifact, memory, net), *boot]
+    if importlib.util.find_spec("mirage.gateway") is None:
+        raise UsageError(
+            "the gateway is not installed here: install it with  uv pip install 'mirage-gateway>=0.1,<0.2', "
+            "or use a TAP interface with  --net tap:NAME"
+        )
+    published = [word for each in publish or _served(project, boot) for word in ("--publish", each)]
+    program = [*_program(project, artifact, memory, _GIVEN), *boot]
+    return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
+
+
+def _program(project: Project, artifact: Path, memory: int | None, net: str | None) -> list[str]:
+    if project.target.name == "hvt":
+        sized = [] if memory is None else ["--memory", str(memory)]
+        connected = [] if net is None else ["--net", f"{_INTERFACE}={net}"]
+        return [sys.executable, "-m", "mirage.hvt", "run", *sized, *connected, str(artifact)]
+    if memory is not None:
+        raise UsageError(f"--memory is for a virtual machine, and the target is {project.target.name}; add  -t hvt")
+    return [sys.executable, str(artifact), *([] if net is None else ["--device", net])]
+
+
+def _served(project: Project, boot: Sequence[str]) -> list[str]:
+    """Publications of the ports that the program serves on, at the same numbers of the host."""
+    published = []
+    for argument, kinds in ((PORT, ("",)), (DNS_PORT, ("", "/udp"))):
+        if argument in project.graph.boot_arguments:
+            port = _given_value(boot, f"--{argument.name}") or str(argument.default)
+            published += [f"{port}:{port}{kind}" for kind in kinds]
+    return published
+
+
+def _given_value(boot: Sequence[str], option: str) -> str | None:
+    """The value of an option among the boot arguments; the last one counts."""
+    value = None
+    for number, word in enumerate(boot):
+        if word == option and number + 1 < len(boot):
+            value = boot[number + 1]
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
