@@ -218,8 +218,13 @@ class Arrivals:
                 receiver(packet, now)
         else:
             error = errors.heard(packet, message)
-            if error is not None and error.protocol in self._ip.error_receivers:
-                self._ip.error_receivers[error.protocol](error, now)
+            if error is None or error.protocol not in self._ip.error_receivers:
+                return
+            if not self._ip.is_local(error.local) and not packet.interface.transparent:
+                self._ip.counters["icmp.errors-refused"] += 1  # about nothing that was sent from here
+                return
+            self._ip.counters["icmp.errors-heard"] += 1
+            self._ip.error_receivers[error.protocol](error, now)
 
     def _redirect4(self, packet: Packet, message: icmp.Icmp, now: float) -> None:
         if not self._ip.settings.accept_redirects:

@@ -411,6 +411,13 @@ class Ip:
         self.counters["fragments.sent"] += len(packets)
         return packets
 
+    def undeliverable(self, local: bytes, remote: bytes, protocol: int, start: bytes) -> None:
+        """The neighbour of a packet that has waited does not answer: tell its transport (RFC 4861 7.2.2)."""
+        receiver = self.error_receivers.get(protocol)
+        if receiver is not None and len(start) >= 8:
+            quoted = memoryview(start)
+            receiver(IcmpError(ErrorKind.HOST_UNREACHABLE, local, local, remote, protocol, quoted, 0), self.now)
+
     def transmit(self, interface: Interface, meta: FrameMeta, parts: list[Buffer]) -> None:
         """Put a finished frame into an interface's output."""
         interface.output.append((meta, parts))

@@ -65,11 +65,11 @@ class Neighbour:
         self.router = False
         self.paths: WeakSet[Path] = WeakSet()
         """Those that go through it, as long as anybody has them: they are told when `mac` changes."""
-        self._queue: list[Callable[[bytes], None]] = []
+        self._queue: list[tuple[Callable[[bytes], None], Callable[[], None]]] = []
 
 
 class Neighbours:
-    """The cache, bounded: the one that was used least recently gives way."""
+    """The cache, bounded: one that nobody sends through gives way, so that a flood takes no router's place."""
 
     def __init__(
         self,
@@ -95,9 +95,11 @@ class Neighbours:
         return found
 
     def _evict(self) -> None:
-        """Make room: first what never answered, then the oldest."""
-        victim = next((n for n in self.known.values() if not n.mac), None) or next(
-            (n for n in self.known.values() if n.state is not Reachability.PERMANENT), None
+        """Make room: the oldest that no path goes through, else the oldest that never answered, else the oldest."""
+        victim = (
+            next((n for n in self.known.values() if not n.paths and not n.router), None)
+            or next((n for n in self.known.values() if not n.mac), None)
+            or next((n for n in self.known.values() if n.state is not Reachability.PERMANENT), None)
         )
         if victim is not None:
             self._counters["neighbours.evicted"] += 1
@@ -142,13 +144,13 @@ class Neighbours:
             self._probe(neighbour, now)
         return 0.0
 
-    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None]) -> None:
-        """Call `send` with the Ethernet address once it is known; the oldest of too many gives way."""
+    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], failed: Callable[[], None]) -> None:
+        """Call `send` with the Ethernet address once it is known, or `failed`; the oldest of too many gives way."""
         queue = neighbour._queue
         if len(queue) >= _QUEUE:
             del queue[0]
             self._counters["neighbours.queue-full"] += 1
-        queue.append(send)
+        queue.append((send, failed))
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
@@ -192,7 +194,7 @@ class Neighbours:
             neighbour.at = now
             self._timed.discard(neighbour)
         queue, neighbour._queue = neighbour._queue, []
-        for send in queue:
+        for send, _ in queue:
             send(mac)
 
     def doubt(self, neighbour: Neighbour) -> None:
@@ -234,9 +236,11 @@ class Neighbours:
             neighbour.at = now + _FAILED_FOR
             neighbour.mac = b""
             neighbour.probes = 0
-            neighbour._queue.clear()
+            waiting, neighbour._queue = neighbour._queue, []
             self._changed(neighbour)
             lost.append(neighbour)
+            for _, failed in waiting:
+                failed()
         return lost
 
     def next_deadline(self) -> float:

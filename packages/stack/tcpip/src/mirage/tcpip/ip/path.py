@@ -229,7 +229,9 @@ class Path:
                 self._transmit(meta, kind, packet, self.header[:6])
             else:
                 assert self._neighbour is not None
-                ip.neighbours.when_known(self._neighbour, partial(self._transmit, meta, kind, packet))
+                send = partial(self._transmit, meta, kind, packet)
+                failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
+                ip.neighbours.when_known(self._neighbour, send, failed)
 
     def _transmit(self, meta: FrameMeta, kind: bytes, packet: list[Buffer], mac: bytes) -> None:
         self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
