@@ -130,7 +130,10 @@ class StackSocket:
         if isinstance(endpoint, Listener):
             return to_tuple(self.family, endpoint.address, endpoint.port)
         if endpoint is not None:
-            return to_tuple(self.family, endpoint.local, endpoint.port)
+            local = endpoint.local
+            if local is None and self._remote is not None:  # from where it sends to its peer
+                local = self._stack.ip.path(self._remote[0], self._loop.time()).local
+            return to_tuple(self.family, local, endpoint.port)
         return to_tuple(self.family, *(self._local or (None, 0)))
 
     def getpeername(self) -> SocketAddress:
