@@ -72,7 +72,7 @@ class Configuration:
 def _interface(name: str, text: str, kind: Callable[[str], _T]) -> _T:
     try:
         if "/" not in text:
-            raise ValueError(f"{text!r} has no length of a prefix, as in {text}/24")
+            raise ValueError(f"{text!r} has no length of a prefix, as in {text}/24")  # noqa: TRY301 - one place for errors
         return kind(text)
     except ValueError as error:
         raise RuntimeMisuse(f"{name}: {error}") from None
@@ -98,13 +98,13 @@ def open_device(text: str) -> Network:
         return TapNetwork(rest)
     try:
         if kind != "fd":
-            raise ValueError
+            raise ValueError  # noqa: TRY301 - one place for errors
         number, *words = rest.split(",")
         given = dict(word.partition("=")[::2] for word in words)
         mac, mtu = bytes.fromhex(given.pop("mac").replace(":", "")), int(given.pop("mtu", "1500"))
         offload = given.pop("offload", None) is not None
         if given:
-            raise ValueError
+            raise ValueError  # noqa: TRY301 - one place for errors
         descriptor = int(number)
     except (ValueError, KeyError):
         raise RuntimeMisuse(

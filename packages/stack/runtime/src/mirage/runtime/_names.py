@@ -24,7 +24,7 @@ class DnsNames:
         self.resolver = dns.Resolver(settings or dns.Settings(), random)
 
     def configure(self, servers: Iterable[str], search: Iterable[str] = ()) -> None:
-        """Ask these servers from now on. What was remembered is forgotten, since another network may know other names."""
+        """Ask these servers from now on. What was remembered is forgotten: another network may know other names."""
         settings = replace(
             self.resolver.settings,
             servers=tuple(dns.NameServer.of(server) for server in servers),

@@ -68,7 +68,7 @@ class StackSocket:
         self,
         loop: StackEventLoop,
         family: int = socket.AF_INET,
-        type: int = socket.SOCK_STREAM,
+        type: int = socket.SOCK_STREAM,  # noqa: A002 - as in `socket`
         proto: int = 0,
     ) -> None:
         """A new socket; `AF_INET` or `AF_INET6`, `SOCK_STREAM` or `SOCK_DGRAM`."""
