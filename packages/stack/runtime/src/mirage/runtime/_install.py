@@ -161,9 +161,9 @@ def _getaddrinfo(
     host: Any,
     port: Any,
     family: int = 0,
-    type: int = 0,
+    type: int = 0,  # noqa: A002 - as in `socket`
     proto: int = 0,
-    flags: int = 0,  # noqa: A002 - as in `socket`
+    flags: int = 0,
 ) -> list[AddressInfo]:
     return _current().resolver.getaddrinfo_now(host, port, family, type, proto, flags)
 

@@ -247,9 +247,9 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         port: Any,
         *,
         family: int = 0,
-        type: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
         proto: int = 0,
-        flags: int = 0,  # noqa: A002 - as in `socket`
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """As `socket.getaddrinfo`, by the stack's resolver."""
         return await self.resolver.getaddrinfo(host, port, family, type, proto, flags)

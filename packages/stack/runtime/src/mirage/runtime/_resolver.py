@@ -53,9 +53,9 @@ class Resolver:
         host: Any,
         port: Any,
         family: int = 0,
-        type: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
         proto: int = 0,
-        flags: int = 0,  # noqa: A002 - as in `socket`
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """As `socket.getaddrinfo`. Raises `socket.gaierror`."""
         number = _port(port)
@@ -74,9 +74,9 @@ class Resolver:
         host: Any,
         port: Any,
         family: int = 0,
-        type: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
         proto: int = 0,
-        flags: int = 0,  # noqa: A002 - as in `socket`
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """The same, without asking any server: for callers that cannot wait. Raises `socket.gaierror`."""
         number, name = _port(port), _text(host)
@@ -191,9 +191,9 @@ def _infos(
     scope: int,
     port: int,
     family: int,
-    type: int,
+    type: int,  # noqa: A002 - as in `socket`
     proto: int,
-    canonical: str | None,  # noqa: A002 - as in `socket`
+    canonical: str | None,
 ) -> list[AddressInfo]:
     kinds = [(kind, number) for kind, number in _KINDS if type in (0, kind) and proto in (0, number)]
     if not kinds:
