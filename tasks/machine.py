@@ -34,6 +34,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
+    "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
     "udhcpc": ("udhcpc", "another such client"),
