@@ -20,6 +20,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "dbus-daemon": ("dbus-daemon", "the bus over which avahi's programs talk"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
     "dhclient": ("isc-dhcp-client", "a client of the DHCP server's tests"),
+    "dhcpcd": ("dhcpcd5", "another such client"),
     "dig": ("bind9-dnsutils", "asks the name servers of the tests"),
     "dnsmasq": ("dnsmasq-base", "the peer of the DHCP client, and a name server that the resolver asks"),
     "e2fsck": ("e2fsprogs", "checks such images"),

@@ -83,7 +83,9 @@ def test_in_to_a_published_port() -> None:
                 def news(self) -> None:
                     while (datagram := endpoint.read()) is not None:
                         seen.add(datagram.port)
-                        endpoint.send(bytes(datagram.data) + b"!", datagram.source, datagram.port, now=guest.loop.time())
+                        endpoint.send(
+                            bytes(datagram.data) + b"!", datagram.source, datagram.port, now=guest.loop.time()
+                        )
                         guest.soon()
 
             endpoint.owner = Server()

@@ -13,6 +13,7 @@ import dns.message
 import dns.rcode
 import pytest
 from mirage.dhcp import Bound, Client
+from mirage.dhcp import Settings as DhcpSettings
 from mirage.dns import Hosts, Settings
 from mirage.gateway import Gateway, Plan
 from mirage.gateway.frames import icmp6_frame, udp4_frame
@@ -42,9 +43,10 @@ def test_dhcp() -> None:
     async def test() -> None:
         gateway = Gateway()
         sock, mac = gateway.socket_pair()
-        client = Client(mac, SeededRandom(1, predictable=True), 0.0)
+        client = Client(DhcpSettings(hardware=mac), SeededRandom(1, predictable=True))
         bound = None
         now = 0.0
+        client.start(now)
         while bound is None:
             now = max(now, client.next_deadline() or now)
             for datagram in client.poll(now):
@@ -127,15 +129,16 @@ def test_names(server: str) -> None:
             assert dns.message.from_wire(bytes(datagram.data)).answer[0][0].address == "192.0.2.5"
             stream = await guest.connect(server, 53)
             octets = question("db.example")
-            for part in (octets[:5], octets[5:]):
-                await stream.write((len(octets).to_bytes(2, "big") if part is octets[:5] else b"") + part)
             framed = len(octets).to_bytes(2, "big") + octets
-            await stream.write(framed)
-            answer = b""
-            while len(answer) < 2 or len(answer) < 2 + int.from_bytes(answer[:2], "big"):
-                answer += await stream.read()
+            for part in (framed[:7], framed[7:] + framed):  # two questions, cut where nobody expects it
+                await stream.write(part)
+                await asyncio.sleep(0)
+            stream.shutdown()
+            answers = await stream.read_all()
+            assert len(answers) == 2 * (2 + int.from_bytes(answers[:2], "big"))
+            assert dns.message.from_wire(answers[2 : len(answers) // 2]).answer[0][0].address == "192.0.2.5"
             stream.close()
-            assert gateway.counters["names.questions"] >= 2
+            assert gateway.counters["names.questions"] == 3
 
     run(test)
 
@@ -212,6 +215,22 @@ def test_rubbish_from_a_guest_changes_nothing() -> None:
             assert answer.port == 53
             assert len(gateway.ports) == 2
             sock.close()
+
+    run(test)
+
+
+def test_only_addresses_of_the_network_are_forwarded() -> None:
+    """A guest that lies about its address reaches nobody (RFC 2827), whatever the rules say."""
+
+    async def test() -> None:
+        async with network(everything=True) as (gateway, guest):
+            for source in ("192.0.2.9", "127.0.0.1", "10.0.2.2"):
+                sender = ipaddress.ip_address(source).packed
+                guest.device.send([udp4_frame(guest.device.mac, PLAN.mac(), (sender, 5), (b"\xc0\0\2\1", 9), b"lies")])
+            async with asyncio.timeout(5):
+                while gateway.counters["udp.spoofed"] < 3:
+                    await asyncio.sleep(0.001)
+            assert gateway.counters["udp.out"] == 0
 
     run(test)
 

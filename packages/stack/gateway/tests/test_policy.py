@@ -100,7 +100,18 @@ def test_rules_name_ports() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":80", "1.2.3.4:0", "1.2.3.4:65536", "1.2.3.4:9-8", "1.2.3.4:x", "1.2.3.4/24x", "[::1", "[::1]80", "1.2.3.0/9"],
+    [
+        "",
+        ":80",
+        "1.2.3.4:0",
+        "1.2.3.4:65536",
+        "1.2.3.4:9-8",
+        "1.2.3.4:x",
+        "1.2.3.4/24x",
+        "[::1",
+        "[::1]80",
+        "1.2.3.0/9",
+    ],
 )
 def test_what_is_no_rule_is_refused(text: str) -> None:
     """With words on how to write one."""
@@ -128,7 +139,13 @@ def test_no_address_leads_to_the_loopback_without_a_rule_for_it(destination: byt
 def test_plans_are_checked() -> None:
     """Networks too small for guests, prefixes that make no addresses, MTUs that IPv6 cannot live with."""
     assert str(Plan.of("192.168.77.0/27").guest4()) == "192.168.77.15"
-    for words in (("10.0.2.0/30",), ("10.0.2.1/24",), ("x",), ("10.0.2.0/24", "fd00::/48"), ("10.0.2.0/24", "fd00::/64", 68)):
+    for words in (
+        ("10.0.2.0/30",),
+        ("10.0.2.1/24",),
+        ("x",),
+        ("10.0.2.0/24", "fd00::/48"),
+        ("10.0.2.0/24", "fd00::/64", 68),
+    ):
         with pytest.raises(BadOption):
             Plan.of(*words)  # type: ignore[arg-type]
     plan = Plan()

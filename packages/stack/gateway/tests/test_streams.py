@@ -77,13 +77,12 @@ def test_the_policy_is_kept() -> None:
     """What no rule permits is refused with RST at once, and the host hears nothing of it."""
 
     async def test() -> None:
-        async with serve_echo() as port:
-            async with network(rules=[allow(f"127.0.0.1:{port}")]) as (gateway, guest):
-                for address, wanted in (("10.0.2.2", port + 1), ("192.0.2.1", port), ("fd00::2", port)):
-                    with pytest.raises(ConnectionRefused):
-                        await guest.connect(address, wanted)
-                assert gateway.counters["tcp.denied"] == 3
-                assert gateway.counters["tcp.out"] == 0
+        async with serve_echo() as port, network(rules=[allow(f"127.0.0.1:{port}")]) as (gateway, guest):
+            for address, wanted in (("10.0.2.2", port + 1), ("192.0.2.1", port), ("fd00::2", port)):
+                with pytest.raises(ConnectionRefused):
+                    await guest.connect(address, wanted)
+            assert gateway.counters["tcp.denied"] == 3
+            assert gateway.counters["tcp.out"] == 0
 
     run(test)
 
@@ -285,12 +284,11 @@ def test_idle_connections_end() -> None:
     """After `idle` seconds without an octet."""
 
     async def test() -> None:
-        async with serve_echo() as port:
-            async with network(rules=[allow("127.0.0.1")], idle=0.3) as (gateway, guest):
-                stream = await guest.connect(GATEWAY[4], port)
-                with pytest.raises(ConnectionReset):
-                    await stream.read()
-                assert gateway.counters["tcp.idle"] == 1
+        async with serve_echo() as port, network(rules=[allow("127.0.0.1")], idle=0.3) as (gateway, guest):
+            stream = await guest.connect(GATEWAY[4], port)
+            with pytest.raises(ConnectionReset):
+                await stream.read()
+            assert gateway.counters["tcp.idle"] == 1
 
     run(test)
 

@@ -63,7 +63,9 @@ class _Options(dict[str, str]):
         for name, value in networks:
             kind, _, rest = value.partition(":")
             if kind not in {"tap", "fd"} or not rest:
-                raise _Usage(f"--net wants {name}=tap:INTERFACE or {name}=fd:NUMBER,mac=ADDRESS, and not {name}={value}")
+                raise _Usage(
+                    f"--net wants {name}=tap:INTERFACE or {name}=fd:NUMBER,mac=ADDRESS, and not {name}={value}"
+                )
             try:
                 found[name] = Tap(rest) if kind == "tap" else FrameSocket.parse(rest)
             except ValueError as error:

@@ -2,7 +2,8 @@
 
 Both are files from which one `read` takes a frame and to which one `write` gives one, behind the 12-octet header of
 virtio-net that carries the offloads. `TapNetwork` and `DeviceNetwork` fit `mirage.types.OffloadNetwork`; they differ
-only in how they are opened, and so does `SocketNetwork`, which has another program at its other end. `mirage.net.testing` has networks for tests, with and without a kernel.
+only in how they are opened, and so does `SocketNetwork`, which has another program at its other end.
+`mirage.net.testing` has networks for tests, with and without a kernel.
 """
 
 from ._device import DeviceNetwork

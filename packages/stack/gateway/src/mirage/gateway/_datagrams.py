@@ -13,8 +13,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mirage.tcpip.forward import Datagrams
 from mirage.tcpip import NoRoute
+from mirage.tcpip.forward import Datagrams
 
 from .policy import Address, Policy
 
@@ -66,6 +66,9 @@ class Flows:
         key = source, source_port, destination, port
         flow = self._flows.get(key)
         if flow is None:
+            if not self.inside.plan.is_guest(source):
+                self.counters["udp.spoofed"] += 1
+                return
             target = self._policy.target(destination, port)
             if target is None:
                 self.counters["udp.denied"] += 1

@@ -22,6 +22,8 @@ __all__ = ["Hosts", "advertisement"]
 
 _IP4, _IP6 = b"\x08\x00", b"\x86\xdd"
 _UDP, _ICMP6 = 17, 58
+_SHORTEST = 14 + 40 + 8
+"""Octets of a frame with a router solicitation; messages about a neighbour have its address too."""
 _BROADCAST = b"\xff" * 6
 _ALL_NODES = bytes.fromhex("ff020000000000000000000000000001")
 _ALL_NODES_MAC = bytes.fromhex("333300000001")
@@ -81,7 +83,7 @@ class Hosts:
         """A frame that may be of DHCP or NDP."""
         kind = frame[12:14]
         if kind == _IP6:
-            if len(frame) >= 78 and frame[20] == _ICMP6:
+            if len(frame) >= _SHORTEST and frame[20] == _ICMP6:
                 self._ndp(frame)
         elif kind == _IP4 and len(frame) >= 42 and frame[23] == _UDP and frame[14] == 0x45:
             if frame[36:38] == SERVER_PORT.to_bytes(2, "big") and not int.from_bytes(frame[20:22], "big") & 0x3FFF:
@@ -103,7 +105,7 @@ class Hosts:
         kind = frame[54]
         if kind == _SOLICIT_ROUTER:
             self._send(bytes(frame[6:12]) if any(frame[22:38]) else _ALL_NODES_MAC)
-        elif kind in {_SOLICIT_NEIGHBOUR, _ADVERTISE_NEIGHBOUR}:
+        elif kind in {_SOLICIT_NEIGHBOUR, _ADVERTISE_NEIGHBOUR} and len(frame) >= _SHORTEST + 16:
             mac = bytes(frame[6:12])
             # A solicitation from the unspecified address is duplicate address detection (RFC 4862 5.4.2).
             taken = bytes(frame[62:78] if kind == _ADVERTISE_NEIGHBOUR or not any(frame[22:38]) else frame[22:38])

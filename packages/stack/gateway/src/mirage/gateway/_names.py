@@ -118,6 +118,8 @@ class _Stream:
         self._service = service
         self._connection = connection
         self._buffer = bytearray()
+        self._asked = 0
+        """Questions whose answers are being made."""
         self._timer = service.inside.loop.call_later(_IDLE, self.close)
         connection.owner = self
         self.news()
@@ -133,18 +135,22 @@ class _Stream:
         for octets in _requests(self._buffer):
             self._timer.cancel()
             self._timer = self._service.inside.loop.call_later(_IDLE, self.close)
+            self._asked += 1
             self._service.ask(octets, source, self._answer, tcp=True)
         if connection.state in {State.CLOSED, State.TIME_WAIT}:
             self.close()
-        elif connection.eof:
+        elif connection.eof and not self._asked:
             connection.shutdown()
 
     def _answer(self, responses: Iterable[bytes]) -> None:
+        self._asked -= 1
         for response in responses:
             try:
                 self._connection.write(len(response).to_bytes(2, "big") + response)
             except NotConnected:
                 return
+        if self._connection.eof and not self._asked:
+            self._connection.shutdown()
 
     def close(self) -> None:
         """End the connection."""

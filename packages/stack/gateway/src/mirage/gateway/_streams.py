@@ -110,7 +110,10 @@ class Outwards:
     def _consider(self, request: Request) -> None:
         counters = self._streams.counters
         target = self._policy.target(*request.destination)
-        if target is None:
+        if not self._inside.plan.is_guest(request.source[0]):
+            counters["tcp.spoofed"] += 1
+            request.drop()
+        elif target is None:
             counters["tcp.denied"] += 1
             request.refuse(self._inside.loop.time())
         elif self._streams.full or len(self._connecting) >= _WAITING:

@@ -22,9 +22,7 @@ _FIN, _PSH, _CWR = 0x01, 0x08, 0x80
 _LONGEST = 65535
 
 
-def icmp6_frame(
-    source_mac: bytes, destination_mac: bytes, source: bytes, destination: bytes, message: bytes
-) -> bytes:
+def icmp6_frame(source_mac: bytes, destination_mac: bytes, source: bytes, destination: bytes, message: bytes) -> bytes:
     """A message of NDP, its checksum still zero, with the hop limit that such messages must have (RFC 4861 4)."""
     pseudo = ones_sum(source + destination) + _ICMP6 + len(message)
     body = bytearray(message)

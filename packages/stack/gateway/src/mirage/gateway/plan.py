@@ -72,6 +72,13 @@ class Plan:
         """How many guests there are addresses for."""
         return min(self.ipv4.num_addresses - _FIRST_GUEST - 1, 4096)
 
+    def is_guest(self, address: bytes) -> bool:
+        """Whether a guest may have this address, of 4 or 16 octets."""
+        found = ipaddress.ip_address(address)
+        if found in {self.gateway4, self.gateway6, self.names4, self.names6}:
+            return False
+        return found in self.ipv4 or found in self.ipv6
+
     def mac(self, number: int | None = None) -> bytes:
         """The Ethernet address of a guest, or of the gateway; locally administered, and other networks' differ."""
         network = self.ipv4.network_address.packed

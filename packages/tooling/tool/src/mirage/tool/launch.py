@@ -1,8 +1,8 @@
 """The command that starts an artifact: by the host's Python or as a virtual machine, on the network that was asked for.
 
 A program with a TCP/IP stack of its own needs a network: the gateway (`mirage-gateway`, no root) or a TAP interface.
-The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands it
-one end of a socket, in place of the word ``{net}``.
+The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands
+it one end of a socket, in place of the word ``{net}``.
 """
 
 from __future__ import annotations

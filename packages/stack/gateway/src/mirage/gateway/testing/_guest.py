@@ -11,7 +11,7 @@ from typing import Any
 
 from mirage.net import NetworkUnavailable, SocketNetwork
 from mirage.tcpip import Settings
-from mirage.tcpip.stack import Stack
+from mirage.tcpip.stack import Stack, packed
 from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.tcp.listener import Listener
 from mirage.tcpip.tcp.state import State
@@ -138,7 +138,7 @@ class Guest:
         """Send a datagram, and wait for the next one that comes. Raises `TimeoutError`."""
         waiter = _Waiter()
         endpoint.owner = waiter
-        endpoint.send(data, address, port, now=self.loop.time())
+        endpoint.send(data, packed(address), port, now=self.loop.time())
         self.soon()
         async with asyncio.timeout(timeout):
             while (datagram := endpoint.read()) is None:

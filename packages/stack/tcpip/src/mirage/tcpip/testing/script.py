@@ -1,12 +1,13 @@
 """A scripted peer in virtual time: what comes in and when, and what must go out and when, in packetdrill's notation.
 
-    Script(["listen", "< S 0:0(0) win 32792 <mss 1000>", "> S. 0:0(0) ack 1 <mss 1460>", "+.1 < . 1:1(0) ack 1 win 257",
-            "accept", "write 500", "> P. 1:501(500) ack 1", "+.3 > P. 1:501(500) ack 1"]).run()
+    Script(["listen", "< S 0:0(0) win 32792 <mss 1000>", "> S. 0:0(0) ack 1 <mss 1460>",
+            "+.1 < . 1:1(0) ack 1 win 257", "accept", "write 500", "> P. 1:501(500) ack 1",
+            "+.3 > P. 1:501(500) ack 1"]).run()
 
 * A line may begin with ``+seconds`` since the line before. A packet that goes out must do so then, to the millisecond.
-* ``<`` comes in, ``>`` must go out: flags (``S F R P . E W``), ``first:behind(length)``, ``ack N``, ``win N``, ``[ect0]``
-  or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what is said is
-  compared, but of options, once any are given, all.
+* ``<`` comes in, ``>`` must go out: flags (``S F R P . E W``), ``first:behind(length)``, ``ack N``, ``win N``,
+  ``[ect0]`` or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what is
+  said is compared, but of options, once any are given, all.
 * Numbers are relative: each side's initial sequence number is 0, and the first timestamp that the stack sends is 100.
 * Everything else is what the application does, or must see: see `Script.COMMANDS`.
 
@@ -149,6 +150,18 @@ class Script:
         if self._sent:
             raise ScriptFailed(f"not expected after the last line: {self._show(self._sent[0])}")
         return self
+
+    @property
+    def sent(self) -> Sequence[_Sent]:
+        """What went out and was not expected yet."""
+        return list(self._sent)
+
+    def go_on(self, lines: Sequence[str]) -> None:
+        """More lines, after a `run` that was meant to end otherwise: what is there already is forgotten."""
+        self._sent.clear()
+        at = self.now
+        for line in lines:
+            at = self._play(line, at)
 
     def _play(self, line: str, before: float) -> float:
         at = before
