@@ -86,32 +86,24 @@ def _addresses(name: str, text: str) -> tuple[IPv4Address | IPv6Address, ...]:
 
 
 def open_device(text: str) -> Network:
-    """The device that a boot argument names: the path of a unikernel's device, ``tap:NAME`` on Linux, or
-    ``fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``, a socket of frames such as `mirage.gateway` gives.
+    """The device that a boot argument names: ``tap:NAME``, a socket of frames as ``fd:NUMBER,mac=...`` (what
+    `mirage-gateway run` gives to its command), or the path of a unikernel's device.
 
     Raises `RuntimeMisuse`, `mirage.net.NetworkUnavailable`.
     """
-    kind, colon, rest = text.partition(":")
-    if not colon:
-        return DeviceNetwork(text)
-    if kind == "tap":
-        return TapNetwork(rest)
-    try:
-        if kind != "fd":
-            raise ValueError  # noqa: TRY301 - one place for errors
-        number, *words = rest.split(",")
-        given = dict(word.partition("=")[::2] for word in words)
-        mac, mtu = bytes.fromhex(given.pop("mac").replace(":", "")), int(given.pop("mtu", "1500"))
-        offload = given.pop("offload", None) is not None
-        if given:
-            raise ValueError  # noqa: TRY301 - one place for errors
-        descriptor = int(number)
-    except (ValueError, KeyError):
+    kind, colon, name = text.partition(":")
+    if colon and kind == "tap":
+        return TapNetwork(name)
+    if colon and kind == "fd":
+        try:
+            return SocketNetwork.parse(name)
+        except ValueError as error:
+            raise RuntimeMisuse(str(error)) from None
+    if colon:
         raise RuntimeMisuse(
-            f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload], or the path of "
-            "a device such as /dev/net0"
-        ) from None
-    return SocketNetwork(descriptor, mac=mac, mtu=mtu, offload=offload)
+            f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS, or a path such as /dev/net0"
+        )
+    return DeviceNetwork(text)
 
 
 @contextlib.asynccontextmanager
