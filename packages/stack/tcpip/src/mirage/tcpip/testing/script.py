@@ -6,8 +6,8 @@
 
 * A line may begin with ``+seconds`` since the line before. A packet that goes out must do so then, to the millisecond.
 * ``<`` comes in, ``>`` must go out: flags (``S F R P . E W``), ``first:behind(length)``, ``ack N``, ``win N``,
-  ``[ect0]`` or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what is
-  said is compared, but of options, once any are given, all.
+  ``[ect0]`` or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what
+  is said is compared, but of options, once any are given, all.
 * Numbers are relative: each side's initial sequence number is 0, and the first timestamp that the stack sends is 100.
 * Everything else is what the application does, or must see: see `Script.COMMANDS`.
 
