@@ -11,8 +11,13 @@ from . import crawl as crawler
 from . import targets
 from .client import Client
 
+_NEEDS = {"/dev/kvm": pytest.mark.kvm}
 
-@pytest.fixture(scope="session", params=targets.TARGETS)
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(t.name, marks=[_NEEDS[t.needs]] if t.needs else []) for t in targets.TARGETS.values()],
+)
 def target(request: pytest.FixtureRequest) -> str:
     """Every target that can be built today."""
     return str(request.param)

@@ -1,6 +1,7 @@
 """Build an application for a target, boot what came out, and hold on to it while it runs.
 
-The tests use this interface and nothing below it. A target is a name that `mirage build -t` knows.
+The tests use this interface and nothing below it. A target is one of `TARGETS`: what `mirage build -t` makes, and the
+network that it runs on.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +22,37 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 
-TARGETS = ("unix",)
-"""The targets that can be built and booted today."""
+
+@dataclass(frozen=True)
+class Target:
+    """How an application is built, and what starts it."""
+
+    name: str
+    configure: tuple[str, ...]
+    """What `mirage configure` is told."""
+    program: tuple[str, ...]
+    """The words before the artifact's path, after the interpreter."""
+    network: tuple[str, ...] = ()
+    """The words behind the path; empty where the program uses the host's sockets."""
+    needs: str = ""
+    """A file of the host without which it cannot run."""
+
+    @property
+    def gateway(self) -> bool:
+        """Whether the program is on a network of its own, that a gateway joins to the host's."""
+        return self.name != "unix"
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("unix", ("-t", "unix", "--network", "host"), ("-I",)),
+        Target("unix-gateway", ("-t", "unix", "--network", "stack"), ("-I",), ("--device", "{net}")),
+        Target("hvt", ("-t", "hvt"), ("-m", "mirage.hvt", "run", "--net", "net0={net}"), needs="/dev/kvm"),
+    )
+}
+"""The targets that can be built and booted: a process on the host's sockets, one on a stack of its own behind the
+gateway, and a virtual machine behind the gateway."""
 
 BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -73,15 +104,18 @@ class Running:
 
     @property
     def resident(self) -> int:
-        """Octets of memory that it occupies now."""
-        statm = Path(f"/proc/{self.pid}/statm").read_text().split()
-        return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Octets of memory that it occupies now, the gateway's and the tender's included."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _family(self.pid))
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time that it has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that it has used so far, with the same."""
+        ticks = 0
+        for pid in _family(self.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def wait_for(self, text: str, seconds: float = 10.0) -> None:
         """Return when the console has said `text`. Raises `Failed`."""
@@ -141,6 +175,14 @@ class Running:
         raise Failed(f"the application {why}. Its console:\n{''.join(self._lines)}")
 
 
+def _family(pid: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            yield from _family(int(child))
+
+
 def mirage(*arguments: str, echo: Callable[[str], object] | None = None) -> str:
     """Run the `mirage` command and return what it printed. Raises `Failed` with the output when it fails."""
     words = [str(Path(sys.executable).with_name("mirage")), *arguments]
@@ -165,23 +207,43 @@ def build(target: str, application: Path = SITE, echo: Callable[[str], object] |
     if target not in TARGETS:
         raise Failed(f"there is no target {target!r}; the targets are: {', '.join(TARGETS)}")
     config = str(application / "config.py")
-    log = mirage("configure", "-f", config, "-t", target, echo=echo)
+    log = mirage("configure", "-f", config, *TARGETS[target].configure, echo=echo)
     log += mirage("build", "-f", config, echo=echo)
     path = Path(mirage("query", "-f", config, "artifact").strip())
     return Artifact(target, path, log)
 
 
-def command(artifact: Artifact) -> list[str]:
-    """The words that start an artifact, to which its boot arguments are added."""
-    return [sys.executable, "-I", str(artifact.path)]
+def command(artifact: Artifact, publish: str | None = None) -> list[str]:
+    """The words that start an artifact, to which its boot arguments are added; `publish` is for the gateway."""
+    target = TARGETS[artifact.target]
+    program = [sys.executable, *target.program, str(artifact.path), *target.network]
+    if not target.gateway:
+        return program
+    published = [] if publish is None else ["--publish", publish]
+    return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses on the host's loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def boot(
     artifact: Artifact, arguments: Sequence[str] = ("--port", "0"), echo: Callable[[str], object] | None = None
 ) -> Running:
-    """Start what was built and return once it has said its address. Raises `Failed`."""
+    """Start what was built and return once it has said its address. Raises `Failed`.
+
+    Behind the gateway port 0 cannot be left to the program, because the gateway has to know: a free one is chosen here,
+    and is the same on both sides.
+    """
+    arguments, publish = list(arguments), None
+    if TARGETS[artifact.target].gateway:
+        place = arguments.index("--port") + 1
+        arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
+        publish = f"{arguments[place]}:{arguments[place]}"
     process = subprocess.Popen(
-        [*command(artifact), *arguments],
+        [*command(artifact, publish), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
+    "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
+    "dbus-daemon": ("dbus-daemon", "the bus over which avahi's programs talk"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
+    "dhclient": ("isc-dhcp-client", "a client of the DHCP server's tests"),
+    "dhcpcd": ("dhcpcd5", "another such client"),
+    "dig": ("bind9-dnsutils", "asks the name servers of the tests"),
+    "dnsmasq": ("dnsmasq-base", "the peer of the DHCP client, and a name server that the resolver asks"),
     "e2fsck": ("e2fsprogs", "checks such images"),
     "gcc": ("gcc", "the library OS of the hvt target, compiled on first use in a source tree"),
     "gdb": ("gdb", "opens the core files of guests that faulted"),
@@ -30,6 +37,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
+    "udhcpc": ("udhcpc", "another such client"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
 """Program, the Debian package that holds it, what uses it."""

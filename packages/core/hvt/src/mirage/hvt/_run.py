@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from mirage.hvt._devices import Device
 
 _USAGE = """\
-usage: mirage-hvt run [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
+usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
                       [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
-       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
+       mirage-hvt resume [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
                          [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
+  --net NAME=fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]
+                            ... is this open socket of frames, such as  mirage-gateway run  gives (offload: to one
+                            whose other end takes checksums and super-frames to complete, as the gateway does)
   --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
   --arg KEY=VALUE           the application finds --KEY=VALUE among its arguments, before each ARGUMENT
   --memory MIB     memory of the guest, an even number (default: what the image says)
@@ -54,14 +57,19 @@ class _Options(dict[str, str]):
         networks, disks = self.repeated["--net"], self.repeated["--block"]
         if not networks and not disks:
             return {}
-        from mirage.hvt.devices import Disk, Tap
+        from mirage.hvt.devices import Disk, FrameSocket, Tap
 
         found: dict[str, Device] = {}
         for name, value in networks:
-            kind, _, interface = value.partition(":")
-            if kind != "tap" or not interface:
-                raise _Usage(f"--net wants {name}=tap:INTERFACE, and not {name}={value}")
-            found[name] = Tap(interface)
+            kind, _, rest = value.partition(":")
+            if kind not in {"tap", "fd"} or not rest:
+                raise _Usage(
+                    f"--net wants {name}=tap:INTERFACE or {name}=fd:NUMBER,mac=ADDRESS, and not {name}={value}"
+                )
+            try:
+                found[name] = Tap(rest) if kind == "tap" else FrameSocket.parse(rest)
+            except ValueError as error:
+                raise _Usage(f"--net {name}={value}: {error}") from None
         for name, value in disks:
             if name in found:
                 raise _Usage(f"two devices have the name {name}")

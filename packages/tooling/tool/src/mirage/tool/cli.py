@@ -36,7 +36,7 @@ from .errors import BuildError, UsageError
 from .launch import start_command
 from .project import Application, Project, open_application
 from .query import QUERIES, answer
-from .serve import serve_source
+from .serve import serve_source, serve_zones
 from .targets import TARGETS
 
 __all__ = ["main"]
@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "make the artifact",
     "run": "build, then run; boot arguments follow --",
     "clean": "delete the files that mirage wrote, and no others",
-    "serve": "serve a directory as a unikernel, with no code written",
+    "serve": "serve a directory as a unikernel, or zone files (serve dns), with no code written",
     "help": "explain the commands, or one of them",
 }
 
@@ -94,7 +94,8 @@ def _dispatch(arguments: list[str]) -> int:
             f"there is no command {command!r}.{nearest(command, COMMANDS)} The commands: {', '.join(COMMANDS)}"
         )
     if {"-h", "--help"} & set(rest[: rest.index("--")] if "--" in rest else rest):
-        return _help([command], _file(rest))
+        words = [command, "dns"] if [command, *rest[:1]] == ["serve", "dns"] else [command]
+        return _help(words, _file(rest))
     boot: list[str] = []
     if "--" in rest:
         cut = rest.index("--")
@@ -205,7 +206,7 @@ def _add_launch_options(parser: argparse.ArgumentParser) -> None:
 def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
     """Explain; with the application's keys and boot arguments where there is one that can be loaded."""
     application, trouble = None, ""
-    if file.exists() and arguments not in (["serve"], ["help"]):
+    if file.exists() and arguments[:1] not in (["serve"], ["help"]):
         try:
             application = open_application(file)
         except MirageError as error:
@@ -217,7 +218,7 @@ def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
                 f"there is no command {command!r}.{nearest(command, COMMANDS)} The commands: {', '.join(COMMANDS)}"
             )
         keys = application.graph.keys if application else ()
-        (_serve_parser() if command == "serve" else _parser(command, keys)).print_help()
+        (_serve_parser(dns=arguments[1:2] == ["dns"]) if command == "serve" else _parser(command, keys)).print_help()
         print(trouble, end="\n" if trouble else "")
         return 0
     print("usage: mirage COMMAND [OPTION ...]\n\nMakes unikernels from a config.py.\n\ncommands:")
@@ -353,14 +354,26 @@ def _clean(application: Application, options: argparse.Namespace) -> int:
     return 0
 
 
-def _serve_parser() -> _Parser:
-    parser = _Parser(prog="mirage serve", description=COMMANDS["serve"].capitalize() + ".", allow_abbrev=False)
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the directory")
+def _serve_parser(*, dns: bool = False) -> _Parser:
+    if dns:
+        about, ports, port = "Answer names from zone files (RFC 1035), over UDP and TCP.", "UDP and TCP port", 5300
+    else:
+        about, ports, port = "Serve a directory as a unikernel, with no code written.", "TCP port", 8080
+    prog = "mirage serve dns" if dns else "mirage serve"
+    epilog = None if dns else "Zone files: mirage serve dns --help. A directory named dns: mirage serve ./dns."
+    parser = _Parser(prog=prog, description=about, epilog=epilog, allow_abbrev=False)
+    if dns:
+        parser.add_argument(
+            "files", type=Path, metavar="ZONEFILE", nargs="+", help="built into the program as it is now"
+        )
+        parser.add_argument("--origin", metavar="NAME", help="the zone, where the file does not begin with $ORIGIN")
+    else:
+        parser.add_argument("dir", type=Path, metavar="DIR", help="the directory")
+        parser.add_argument("--crunch", action="store_true", help="build the files into the program, as they are now")
     parser.add_argument(
-        "-p", "--port", type=int, default=8080, help="TCP port (default: %(default)s; 0 picks a free one)"
+        "-p", "--port", type=int, default=port, help=f"{ports} (default: %(default)s; 0 picks a free one)"
     )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1; all, on a stack of its own)")
-    parser.add_argument("--crunch", action="store_true", help="build the files into the program, as they are now")
     parser.add_argument("-t", "--target", metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the program goes (default: a cache)")
     _add_launch_options(parser)
@@ -372,14 +385,21 @@ def _serve_parser() -> _Parser:
 
 
 def _serve(arguments: list[str], boot: list[str]) -> int:
-    parser = _serve_parser()
+    dns = arguments[:1] == ["dns"]
+    parser = _serve_parser(dns=dns)
+    if dns:
+        arguments = arguments[1:]
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         raise UsageError(f"there is no option {unknown[0]!r}.{nearest(unknown[0], parser.options())}")
-    project = serve_source(options.dir, crunched=options.crunch, target=options.target, stack=options.net is not None)
+    stack = options.net is not None
+    if dns:
+        project = serve_zones(options.files, origin=options.origin, target=options.target, stack=stack)
+    else:
+        project = serve_source(options.dir, crunched=options.crunch, target=options.target, stack=stack)
     built = build(project, output=options.output, report=_reporter(options))
     host = ["--host", options.host] if options.host is not None else []
-    words = [*host, "--port", str(options.port), *boot]
+    words = [*host, "--dns-port" if dns else "--port", str(options.port), *boot]
     command = start_command(project, built.path, words, net=options.net, publish=options.publish, memory=options.memory)
     if options.dry_run:
         print(shlex.join(command))

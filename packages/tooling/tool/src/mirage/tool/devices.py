@@ -8,7 +8,7 @@ data: the packages it needs, and the expression that makes it in the generated m
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, overload
@@ -43,6 +43,7 @@ from mirage.types import Console, KeyValueRO, KeyValueRW, MonotonicClock, Random
 __all__ = [
     "BOOL",
     "CONSOLE",
+    "DNS_PORT",
     "DRAIN",
     "FLOAT",
     "HOST",
@@ -68,6 +69,7 @@ __all__ = [
     "console",
     "crunch",
     "directory",
+    "dns_server",
     "enum",
     "foreign",
     "generated",
@@ -122,6 +124,7 @@ IPV6 = boot_argument(
 )
 GATEWAY = boot_argument("gateway", STR, "", "The router of the stack's network; DHCP tells of one.")
 DNS = boot_argument("dns", STR, "", "Name servers for the stack, joined by commas; DHCP tells of some.")
+DNS_PORT = boot_argument("dns-port", INT, 53, "UDP and TCP port to answer names on; 0 picks a free one.")
 DRAIN = boot_argument("drain", FLOAT, 5.0, "Seconds given to open requests when asked to stop.")
 
 
@@ -243,7 +246,7 @@ def network() -> Impl[object]:
             "stack",
             NETWORK,
             "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns})",
-            imports=("from mirage.runtime import run as run_on_stack",),
+            imports=("from mirage.runtime.boot import run as run_on_stack",),
             packages=("mirage-runtime>=0.1,<0.2",),
             parameters={"device": DEVICE, "ipv4": IPV4, "ipv6": IPV6, "gateway": GATEWAY, "dns": DNS},
             label="a TCP/IP stack of its own",
@@ -384,6 +387,63 @@ def http_server(
         after=(network(),),
     )
     return made(service)
+
+
+_SERVE_DNS = '''
+async def serve_dns(store: KeyValueRO, zones: list[tuple[str, str | None]], host: str, port: int) -> None:
+    """Answer from the store's zone files until cancelled; each has the name of its zone where it does not say it."""
+    try:
+        found = [Zone.parse(store.get(key).decode(), origin, file=key) for key, origin in zones]
+        server = await serve_names(Authority(found), host, port)
+    except (MirageError, UnicodeDecodeError) as error:
+        sys.exit(f"{NAME}: {error}")
+    except OSError as error:
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        sys.exit(f"{NAME}: cannot listen on {host} port {port}: {reason}; --host and --dns-port choose another address")
+    names = ", ".join(zone.origin.to_text() for zone in found)
+    print(f"{NAME}: answering for {names} on {server.address[0]} port {server.address[1]}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+'''
+
+
+def dns_server(
+    store: Impl[KeyValueRO],
+    zones: Mapping[str, str | None],
+    *,
+    host: str | Key[str] | BootArgument[str] = HOST,
+    port: int | Key[int] | BootArgument[int] = DNS_PORT,
+) -> Impl[Job]:
+    """An authoritative name server over UDP and TCP, until the program is asked to stop.
+
+    `zones` says which values of the store are zone files (RFC 1035), each with the name of its zone, or None where the
+    file begins with ``$ORIGIN``.
+    """
+    listed = repr(list(zones.items())).replace("{", "{{").replace("}", "}}")
+    made: Function[[Impl[KeyValueRO]], Job] = device(
+        Device(
+            "name_server",
+            JOB,
+            f"serve_dns({{0}}, {listed}, {{host}}, {{port}})",
+            takes=(KV_RO,),
+            imports=(
+                "import os",
+                "import sys",
+                "from mirage.dns import Authority, Zone",
+                "from mirage.dns import serve as serve_names",
+                "from mirage.types import KeyValueRO, MirageError",
+            ),
+            definition=_SERVE_DNS,
+            packages=("mirage-dns>=0.1,<0.2", "mirage-types>=0.1,<0.2"),
+            parameters={"host": host, "port": port},
+            label="dns_server",
+            uses=("sockets",),
+        ),
+        after=(network(),),
+    )
+    return made(store)
 
 
 def _show(value: Parameter) -> str:

@@ -1,8 +1,8 @@
 """The command that starts an artifact: by the host's Python or as a virtual machine, on the network that was asked for.
 
 A program with a TCP/IP stack of its own needs a network: the gateway (`mirage-gateway`, no root) or a TAP interface.
-The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands it
-one end of a socket, in place of the word ``{net}``.
+The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands
+it one end of a socket, in place of the word ``{net}``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .devices import PORT
+from .devices import DNS_PORT, PORT
 from .errors import UsageError
 from .project import Project
 
@@ -71,13 +71,21 @@ def _program(project: Project, artifact: Path, memory: int | None, net: str | No
 
 
 def _served(project: Project, boot: Sequence[str]) -> list[str]:
-    """The publication of the port that the program serves on, at the same number of the host."""
-    if PORT not in project.graph.boot_arguments:
-        return []
-    port = str(PORT.default)
+    """Publications of the ports that the program serves on, at the same numbers of the host."""
+    published = []
+    for argument, kinds in ((PORT, ("",)), (DNS_PORT, ("", "/udp"))):
+        if argument in project.graph.boot_arguments:
+            port = _given_value(boot, f"--{argument.name}") or str(argument.default)
+            published += [f"{port}:{port}{kind}" for kind in kinds]
+    return published
+
+
+def _given_value(boot: Sequence[str], option: str) -> str | None:
+    """The value of an option among the boot arguments; the last one counts."""
+    value = None
     for number, word in enumerate(boot):
-        if word == "--port" and number + 1 < len(boot):
-            port = boot[number + 1]
-        elif word.startswith("--port="):
-            port = word.partition("=")[2]
-    return [f"{port}:{port}"]
+        if word == option and number + 1 < len(boot):
+            value = boot[number + 1]
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
