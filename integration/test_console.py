@@ -71,9 +71,8 @@ def test_a_taken_port_is_a_clear_error(artifact: Artifact) -> None:
     """The message names the address; the status is not 0; there is no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        result = subprocess.run(
-            [*targets.command(artifact), "--port", port], capture_output=True, text=True, check=False, timeout=30
-        )
+        words = [*targets.command(artifact, publish=f"{port}:{port}"), "--port", port]
+        result = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert result.returncode != 0
     assert port in result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mirage.net import DeviceNetwork, TapNetwork
+from mirage.net import DeviceNetwork, SocketNetwork, TapNetwork
 from mirage.tcpip import Settings
 from mirage.types import Network
 
@@ -96,15 +96,23 @@ def from_arguments(arguments: argparse.Namespace) -> Configuration:
 
 
 def open_device(text: str) -> Network:
-    """The device that a boot argument names: ``tap:NAME``, or the path of a unikernel's device.
+    """The device that a boot argument names: ``tap:NAME``, a socket of frames as ``fd:NUMBER,mac=...`` (what
+    `mirage-gateway run` gives to its command), or the path of a unikernel's device.
 
     Raises `mirage.net.NetworkUnavailable`.
     """
     kind, colon, name = text.partition(":")
     if colon and kind == "tap":
         return TapNetwork(name)
+    if colon and kind == "fd":
+        try:
+            return SocketNetwork.parse(name)
+        except ValueError as error:
+            raise RuntimeMisuse(str(error)) from None
     if colon:
-        raise RuntimeMisuse(f"{text!r} names no network: write tap:NAME, or the path of a device such as /dev/net0")
+        raise RuntimeMisuse(
+            f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS, or a path such as /dev/net0"
+        )
     return DeviceNetwork(text)
 
 

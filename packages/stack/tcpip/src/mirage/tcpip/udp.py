@@ -229,11 +229,11 @@ class Udp:
         `reuse`: others that say so too may have the same port; a group's datagrams go to all of them, others to the
         newest. Raises `AddressInUse`, `AddressUnavailable`, `LimitReached`.
         """
-        if local is not None and not any(local):
-            local, version = None, 4 if len(local) == 4 else 6
         if local is not None:
             version = 4 if len(local) == 4 else 6
-            if not self.ip.is_local(local) and not self.ip.is_group(local):
+            if not any(local):
+                local = None
+            elif not self.ip.is_local(local) and not self.ip.is_group(local):
                 raise AddressUnavailable(f"{ipaddress.ip_address(local)} is no address of this host")
         version = version or 4
         if self._count >= self.settings.max_udp_endpoints:
