@@ -35,8 +35,8 @@ def start_command(
 ) -> list[str]:
     """The words that start `artifact` with the boot arguments `boot`. Raises `UsageError`.
 
-    `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``. Of the gateway, `publish` are the
-    publications, by default the port that the program serves on, and `allow` says whom the program may reach.
+    `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``. For the gateway `publish` are
+    its publications, by default the port that the program serves on, and `allow` says whom the program may reach.
     """
     if project.stack is None:
         if net is not None:
