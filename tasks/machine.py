@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "arping": ("iputils-arping", "asks the stack for its Ethernet address"),
     "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
     "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
@@ -31,12 +32,16 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "mcopy": ("mtools", "puts files into FAT images that go through mirage-block, and gets them back"),
     "mformat": ("mtools", "makes such images"),
     "mkfs.ext4": ("e2fsprogs", "makes ext4 images that go through mirage-block"),
+    "ndisc6": ("ndisc6", "asks the stack for its Ethernet address over IPv6"),
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
+    "radvd": ("radvd", "advertises routers and prefixes to the stack"),
+    "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
+    "tracepath": ("iputils-tracepath", "asks the stack for errors, and how long the way is"),
     "udhcpc": ("udhcpc", "another such client"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }

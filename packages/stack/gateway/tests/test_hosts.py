@@ -100,7 +100,7 @@ def test_a_guest_is_known_by_ipv6_once_it_has_an_address() -> None:
         hosts = gateway._hosts
         assert hosts.guest(6) == PLAN.guest4().packed
 
-        async def probe(address: bytes, then: bytes) -> None:
+        async def probe(address: bytes, then: bytes, sent: int) -> None:
             group = bytes.fromhex("ff0200000000000000000001ff") + address[13:]
             to = b"\x33\x33\xff" + address[13:]
             sock.send(bytes(HEADER_SIZE) + icmp6_frame(mac, to, bytes(16), group, b"\x87" + bytes(7) + address))
@@ -113,7 +113,7 @@ def test_a_guest_is_known_by_ipv6_once_it_has_an_address() -> None:
         for sent, (address, then) in enumerate(
             [(stable, stable), (temporary, stable), (link_local, PLAN.guest4().packed), (again, again)], 1
         ):
-            await probe(address, then)
+            await probe(address, then, sent)
         assert hosts.guest(4) == PLAN.guest4().packed
         await gateway.close()
         sock.close()

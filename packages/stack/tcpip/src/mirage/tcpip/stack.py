@@ -29,6 +29,7 @@ from .errors import AddressUnavailable
 from .ip.interface import Interface
 from .ip.layer import Ip
 from .news import Endpoint, News
+from .ping import Ping, Pings
 from .settings import Settings
 from .tcp.connection import Connection
 from .tcp.tcp import Listener, Tcp
@@ -77,8 +78,9 @@ class Stack:
         self.settings = settings or Settings()
         self.counters = Counters()
         self.news = News()
-        self.ip = Ip(self.settings, random, self.counters)
+        self.ip = Ip(self.settings, random, self.counters, now)
         self.udp = Udp(self.ip, self.settings, random, self.news, self.counters)
+        self.pings = Pings(self.ip, self.news, self.counters)
         self.tcp = Tcp(self.ip, self.settings, random, self.news, self.counters, now)
         self.now = now
 
@@ -247,6 +249,10 @@ class Stack:
         """A UDP endpoint at an address, or at any. Port 0 chooses a free one. Raises as `listen` does."""
         local = None if address is None else packed(address)
         return self.udp.bind(local, port, interface=interface, reuse=reuse, version=version)
+
+    def ping(self, address: Address, *, interface: Interface | None = None) -> Ping:
+        """Something to ask a host with whether it is there. Raises `AddressUnavailable`, `LimitReached`."""
+        return self.pings.open(packed(address), interface)
 
 
 def _right4(frame: memoryview, end: int) -> bool:

@@ -40,7 +40,7 @@ class Guest:
         self.stack = Stack(
             random=SeededRandom(number + 1, predictable=True),
             now=self.loop.time(),
-            settings=Settings(duplicate_address_probes=0),
+            settings=Settings(duplicate_address_probes=0, autoconfigure=False),
         )
         self.interface = self.stack.add_interface(
             "eth0", mac, plan.mtu, offload=self.agreed, max_frame=self.device.max_frame

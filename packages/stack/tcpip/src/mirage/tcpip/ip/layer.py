@@ -13,17 +13,21 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
+from random import Random as Chance
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 from mirage.types.devices import Buffer
 
 from ..counters import Counters
-from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
+from ..errors import AddressUnavailable, NoRoute
 from ..settings import Settings
-from ..wire import arp, ethernet, icmp, ipv4, ipv6
-from ..wire.checksum import ones_sum
-from . import errors, ndp
+from ..wire import arp, ethernet, ipv4, ipv6
+from . import discovery, errors
+from .arrivals import Arrivals
+from .autoconfiguration import Autoconfiguration
+from .duplicates import Duplicates
 from .fragments import Reassembly, pieces
+from .groups import Groups
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
@@ -33,11 +37,11 @@ from .sources import choose, scope
 
 __all__ = ["Ip"]
 
-_ICMP4, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_ICMP4, _IGMP, _ICMP6 = 1, 2, 58
 _LOOPBACK_MTU = 65535
 _LOOPBACK4, _LOOPBACK6 = b"\x7f\0\0\1", bytes(15) + b"\x01"
+_LINK_LOCAL = b"\xfe\x80" + bytes(6)
 _BROADCAST = b"\xff\xff\xff\xff"
-_ALL_NODES6, _ALL_SYSTEMS4 = b"\xff\x02" + bytes(13) + b"\x01", b"\xe0\0\0\1"
 _FRAGMENT_HEADER = 8
 _PLAIN = FrameMeta()
 
@@ -51,7 +55,7 @@ def _octets(address: Address) -> bytes:
 class Ip:
     """The IP layer. Made by `Stack`, which has the calls that users need."""
 
-    def __init__(self, settings: Settings, random: Random, counters: Counters) -> None:
+    def __init__(self, settings: Settings, random: Random, counters: Counters, now: float = 0.0) -> None:
         self.settings = settings
         self.counters = counters
         self.receivers: dict[int, Callable[[Packet, float], None]] = {}
@@ -61,7 +65,7 @@ class Ip:
         self.neighbours = Neighbours(settings.max_neighbours, counters, self._solicit)
         self.reassembly = Reassembly(settings, counters)
         self.error_bucket = errors.TokenBucket(settings.icmp_errors_per_second, settings.icmp_error_burst)
-        self.now = 0.0
+        self.now = now
         self.loopback = Interface(
             "lo",
             0,
@@ -73,8 +77,19 @@ class Ip:
         for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
+        self.path_mtus: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        """What is known to fit on the way to a destination, and until when that is believed (RFC 8201 5.2)."""
         self._key = random.generate(16)
         self._identification = int.from_bytes(random.generate(4), "big")
+        self._drawn = 0
+        self.chance = Chance(self.secret_octets(16))  # noqa: S311 - it decides when, not what
+        """For times that only have to differ between hosts, never for what nobody may guess."""
+        self.arrivals = Arrivals(self)
+        self.groups = Groups(self)
+        self.duplicates = Duplicates(self)
+        self.autoconfiguration = Autoconfiguration(self)
+        self.on_duplicate: Callable[[Interface, bytes], None] | None = None
+        """Is called when an address has turned out to be another host's, and is no longer ours."""
 
     # Interfaces, addresses, routes
 
@@ -92,7 +107,9 @@ class Ip:
             raise AddressUnavailable(f"there is an interface {name} already")
         index = max((i.index for i in self.interfaces.values()), default=0) + 1
         interface = self.interfaces[name] = Interface(name, index, mac, mtu, offload, max_frame)
-        self.add_address(interface, self._opaque(b"\xfe\x80" + bytes(6), interface), 64)
+        self.now = max(self.now, now)
+        self.add_address(interface, self.opaque(_LINK_LOCAL, interface, 0), 64)
+        self.autoconfiguration.start(interface, self.now)
         return interface
 
     def remove_interface(self, interface: Interface) -> None:
@@ -103,18 +120,63 @@ class Ip:
             if route.interface is interface:
                 self.routes.remove(route.prefix, route.length, route.gateway, interface)
         self.neighbours.forget(interface)
+        self.groups.forget(interface)
+        self.autoconfiguration.forget(interface)
         self.interfaces.pop(interface.name, None)
 
-    def add_address(self, interface: Interface, address: Address, prefix: int) -> InterfaceAddress:
-        """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`."""
+    def add_address(
+        self,
+        interface: Interface,
+        address: Address,
+        prefix: int,
+        *,
+        preferred: float = inf,
+        valid: float = inf,
+    ) -> InterfaceAddress:
+        """Give an interface an address; the prefix is reached through it, for `valid` seconds from now.
+
+        It is checked for duplicates (`Settings.duplicate_address_probes`). Raises `AddressUnavailable`.
+        """
         octets = _octets(address)
         if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
             raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
-        own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
+        own = InterfaceAddress(octets, prefix, preferred_until=self.now + preferred, valid_until=self.now + valid)
+        known = interface.addresses.get(octets)
+        if known is not None and known.prefix == prefix:  # only its time changes: it is not checked again
+            known.preferred_until, known.valid_until = own.preferred_until, own.valid_until
+            known.automatic = known.temporary = known.deprecated = False
+            self.autoconfiguration.reckon()
+            return known
         self.routes.add(Route(octets, prefix, None, interface))
-        if len(octets) == 4:
-            self._announce(interface, octets)
+        self.install(interface, own, self.now)
         return own
+
+    def install(self, interface: Interface, own: InterfaceAddress, now: float) -> None:
+        """Begin to use an address. It may be no more than checked at first."""
+        if own.address in interface.addresses:
+            self.remove_address(interface, own.address)
+        interface.addresses[own.address] = own
+        if len(own.address) == 16:
+            self.groups.join(interface, discovery.solicited_node(own.address), now)
+        self.duplicates.start(interface, own, now)
+        self.autoconfiguration.reckon()
+        self.forget_choices()
+
+    def settled(self, interface: Interface, own: InterfaceAddress, now: float) -> None:
+        """Nobody else has an address that was being checked."""
+        self.forget_choices()
+
+    def forget_choices(self) -> None:
+        """Addresses have changed: paths that are asked for from now on may start from better ones (RFC 6724)."""
+        for key in [key for key in self._paths if key[1] is None]:
+            self._paths.pop(key).release()
+
+    def remember_mtu(self, remote: bytes, mtu: int, until: float) -> None:
+        """Packets above `mtu` do not get through to a destination."""
+        self.path_mtus[remote] = (mtu, until)
+        self.path_mtus.move_to_end(remote)
+        if len(self.path_mtus) > self.settings.max_paths:
+            self.path_mtus.popitem(last=False)
 
     def remove_address(self, interface: Interface, address: Address) -> None:
         """Take an address away; paths from it are dead."""
@@ -122,7 +184,11 @@ class Ip:
         own = interface.addresses.pop(octets, None)
         if own is None:
             return
-        if not any(
+        self.duplicates.stop(interface, octets)
+        self.autoconfiguration.reckon()
+        if len(octets) == 16:
+            self.groups.leave(interface, discovery.solicited_node(octets), self.now)
+        if not own.automatic and not any(
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
             self.routes.remove(octets, own.prefix, None, interface)
@@ -130,6 +196,7 @@ class Ip:
             path = self._paths.pop(key)
             path.alive = False
             path.release()
+        self.forget_choices()
 
     def add_route(
         self,
@@ -191,15 +258,11 @@ class Ip:
 
     def join(self, interface: Interface, group: bytes) -> None:
         """Take packets for a multicast group from an interface."""
-        interface.groups[group] = interface.groups.get(group, 0) + 1
+        self.groups.join(interface, group, self.now)
 
     def leave(self, interface: Interface, group: bytes) -> None:
         """Undo one `join`."""
-        left = interface.groups.get(group, 0) - 1
-        if left > 0:
-            interface.groups[group] = left
-        else:
-            interface.groups.pop(group, None)
+        self.groups.leave(interface, group, self.now)
 
     def hop_limit(self, interface: Interface) -> int:
         """What packets that go out of an interface have."""
@@ -215,10 +278,19 @@ class Ip:
         self._identification = self._identification + 1 & 0xFFFFFFFF
         return self._identification
 
-    def _opaque(self, prefix: bytes, interface: Interface) -> bytes:
-        """An address that says nothing of the hardware and stays while this stack lives (RFC 7217 5)."""
-        text = prefix + interface.mac + interface.name.encode()
-        return prefix + hashlib.blake2s(text, key=self._key, digest_size=8).digest()
+    def secret_octets(self, size: int) -> bytes:
+        """Some that nobody can guess."""
+        self._drawn += 1
+        return hashlib.blake2s(b"draw%d" % self._drawn, key=self._key, digest_size=size).digest()
+
+    def opaque(self, prefix: bytes, interface: Interface, count: int) -> bytes:
+        """An address that says nothing of the hardware and stays the same, F(prefix, interface, count, key): RFC 7217.
+
+        `prefix` is 8 octets, `count` how many such addresses were duplicates.
+        """
+        text = prefix + interface.mac + interface.name.encode() + count.to_bytes(2, "big")
+        key = hashlib.blake2s(self.settings.address_secret or self._key).digest()
+        return prefix + hashlib.blake2s(text, key=key, digest_size=8).digest()
 
     # Paths
 
@@ -269,10 +341,39 @@ class Ip:
             return None
         routes = self.routes.find(remote, interface)
         if routes:
-            return routes[0].gateway or remote
+            return self._gateway(routes) or remote
         if scope(remote) == 2 or interface.name in self.interfaces:
             return remote
         raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)} any more")
+
+    def _gateway(self, routes: list[Route]) -> bytes | None:
+        """Of the best routes the first whose gateway is not known to be dead (RFC 4861 6.3.6, RFC 1122 3.3.1.6)."""
+        best = routes[0]
+        for route in routes:
+            if route.length != best.length:
+                break
+            if route.gateway is None or not self.neighbours.dead(route.interface, route.gateway):
+                return route.gateway
+        return best.gateway
+
+    def redirect(
+        self, interface: Interface, router: bytes, destination: bytes, gateway: bytes | None, now: float
+    ) -> bool:
+        """A router says that there is a better first hop to a destination (RFC 1122 3.2.2.2, RFC 4861 8.3)."""
+        routes = self.routes.find(destination, interface)
+        if not routes or self._gateway(routes) != router:
+            self.counters["ip.redirects-refused"] += 1  # only the first hop in use may say that
+            return False
+        if gateway is not None and len(gateway) == 4:
+            on_link = self.routes.find(gateway, interface)
+            if not on_link or on_link[0].gateway is not None:
+                self.counters["ip.redirects-refused"] += 1
+                return False
+        length = len(destination) * 8
+        expires = now + self.settings.path_mtu_lifetime
+        self.routes.add(Route(destination, length, gateway, interface, -1, expires, automatic=True))
+        self.autoconfiguration.reckon()
+        return True
 
     def fragmented(
         self, path: Path, protocol: int, payload: bytes, traffic_class: int, hop_limit: int
@@ -310,6 +411,13 @@ class Ip:
         self.counters["fragments.sent"] += len(packets)
         return packets
 
+    def undeliverable(self, local: bytes, remote: bytes, protocol: int, start: bytes) -> None:
+        """The neighbour of a packet that has waited does not answer: tell its transport (RFC 4861 7.2.2)."""
+        receiver = self.error_receivers.get(protocol)
+        if receiver is not None and len(start) >= 8:
+            quoted = memoryview(start)
+            receiver(IcmpError(ErrorKind.HOST_UNREACHABLE, local, local, remote, protocol, quoted, 0), self.now)
+
     def transmit(self, interface: Interface, meta: FrameMeta, parts: list[Buffer]) -> None:
         """Put a finished frame into an interface's output."""
         interface.output.append((meta, parts))
@@ -322,63 +430,11 @@ class Ip:
 
     def frame(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
         """A frame has come in. Whatever is in it, nothing is raised; what is dropped is counted."""
-        self.now = now
-        if len(frame) < ethernet.HEADER:
-            self.counters["ethernet.malformed"] += 1
-            return
-        to, kind = bytes(frame[:6]), frame[12] << 8 | frame[13]
-        if to != interface.mac and not to[0] & 1:
-            self.counters["ethernet.not-for-us"] += 1
-            return
-        try:
-            if kind == ethernet.IPV4:
-                self._ip4(interface, meta, frame, now)
-            elif kind == ethernet.IPV6:
-                self._ip6(interface, meta, frame, now)
-            elif kind == ethernet.ARP:
-                self._arp(interface, frame, now)
-            else:
-                self.counters["ethernet.unknown-type"] += 1
-        except WireError:
-            self.counters["ip.malformed" if kind != ethernet.ARP else "arp.malformed"] += 1
-        except TcpipError:
-            self.counters["ip.unanswerable"] += 1  # an answer that has no way back
-
-    def _arp(self, interface: Interface, frame: memoryview, now: float) -> None:
-        """RFC 826: learn, and answer for this host's addresses."""
-        message = arp.parse(frame[ethernet.HEADER :])
-        own = interface.addresses.get(message.target)
-        if message.sender in interface.addresses and message.sender_mac != interface.mac:
-            self.counters["ip4.address-conflicts"] += 1
-            self._defend(interface, message.sender)
-            return
-        if any(message.sender) and not message.sender_mac[0] & 1:
-            self.neighbours.heard(
-                interface,
-                message.sender,
-                message.sender_mac,
-                now,
-                solicited=message.operation == arp.REPLY,
-                create=own is not None and message.operation == arp.REQUEST,
-            )
-        proxied = own is None and interface.transparent and self.proxies(interface, message.target)
-        if message.operation == arp.REQUEST and (own is not None or proxied):
-            reply = arp.Arp(arp.REPLY, interface.mac, message.target, message.sender_mac, message.sender)
-            self.transmit_plain(interface, message.sender_mac, ethernet.ARP, [arp.build(reply)])
+        self.arrivals.frame(interface, meta, frame, now)
 
     def proxies(self, interface: Interface, target: bytes) -> bool:
         """Whether a transparent interface answers for an address that is none of its own: not for neighbours."""
         return any(r.gateway is None and r.length for r in self.routes.find(target) if r.interface is not interface)
-
-    def _defend(self, interface: Interface, address: bytes) -> None:
-        """Somebody else uses our address: say so, seldom (RFC 5227 2.4)."""
-        if self.error_bucket.take(self.now):
-            self._announce(interface, address)
-
-    def _announce(self, interface: Interface, address: bytes) -> None:
-        """Tell the link where an IPv4 address is (RFC 5227 2.3)."""
-        message = arp.Arp(arp.REQUEST, interface.mac, address, bytes(6), address)
-        self.transmit_plain(interface, ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
     def _solicit(self, interface: Interface, target: bytes, mac: bytes | None) -> None:
         """Ask for a neighbour's Ethernet address."""
@@ -386,161 +442,20 @@ class Ip:
         source = choose(target, interface, candidates, self.now, prefer_temporary=False)
         if len(target) == 16:
             if source is not None:
-                ndp.solicit(self, interface, target, mac, source)
+                discovery.solicit(self, interface, target, mac, source)
             return
         message = arp.Arp(arp.REQUEST, interface.mac, source or bytes(4), bytes(6), target)
         self.transmit_plain(interface, mac or ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
-    def duplicate(self, interface: Interface, address: bytes, now: float) -> None:
+    def duplicate(self, interface: Interface, address: bytes) -> None:
         """An address that was being tried out is somebody else's (RFC 4862 5.4.5)."""
-        self.counters["ip6.duplicate-addresses"] += 1
+        own = interface.addresses[address]
         self.remove_address(interface, address)
-
-    def _for_us(self, interface: Interface, destination: bytes, to: int) -> tuple[bool, bool]:
-        """Whether a packet is for this host, and whether it came to a group or a broadcast."""
-        group = bool(to & 1)
-        if destination in interface.addresses or (interface is self.loopback and self.is_local(destination)):
-            return True, group
-        if self.is_group(destination):
-            joined = destination in interface.groups or destination in {_ALL_NODES6, _ALL_SYSTEMS4}
-            solicited = len(destination) == 16 and any(
-                ndp.solicited_node(a) == destination for a in interface.addresses if len(a) == 16
-            )
-            return joined or solicited, True
-        if self.is_broadcast(interface, destination):
-            return True, True
-        if any(destination in other.addresses for other in self.interfaces.values()):
-            return True, group  # RFC 1122 3.3.4.2, the weak model: an address belongs to the host
-        return interface.transparent and self.is_unicast(destination), group
-
-    def _ip4(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
-        packet = frame[ethernet.HEADER :]
-        header = ipv4.parse(packet)
-        if meta.checksum is Checksum.COMPLETE and ones_sum(packet[: header.length]):
-            self.counters["ip4.bad-checksum"] += 1
-            return
-        packet = packet[: header.total]
-        mine, group = self._for_us(interface, header.destination, frame[0])
-        if not mine:
-            self.counters["ip4.not-for-us"] += 1
-            return
-        if header.source != bytes(4) and not self.is_unicast(header.source):
-            self.counters["ip4.bad-source"] += 1
-            return
-        payload, checksum = packet[header.length :], meta.checksum
-        if header.fragment:
-            key = (interface.index, header.source, header.destination, header.identification, header.protocol)
-            more = bool(header.flags & ipv4.MORE_FRAGMENTS)
-            whole = self.reassembly.add(key, header.offset, payload, more, packet, now)
-            if whole is None:
-                return
-            payload, checksum = memoryview(whole), Checksum.COMPLETE
-        self._up(
-            Packet(
-                interface,
-                header.source,
-                header.destination,
-                header.protocol,
-                payload,
-                checksum,
-                header.hop_limit,
-                header.traffic_class,
-                packet,
-                group,
-            ),
-            frame,
-            now,
-        )
-
-    def _ip6(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
-        packet = frame[ethernet.HEADER :]
-        header = ipv6.parse(packet)
-        packet = packet[: ipv6.HEADER + header.payload]
-        mine, group = self._for_us(interface, header.destination, frame[0])
-        if not mine:
-            self.counters["ip6.not-for-us"] += 1
-            return
-        if header.source[0] == 0xFF:
-            self.counters["ip6.bad-source"] += 1
-            return
-        about = Packet(
-            interface,
-            header.source,
-            header.destination,
-            header.next_header,
-            packet[ipv6.HEADER :],
-            meta.checksum,
-            header.hop_limit,
-            header.traffic_class,
-            packet,
-            group,
-        )
-        try:
-            inner = ipv6.walk(packet, header.next_header)
-        except ipv6.BadExtension as bad:
-            errors.report(self, ErrorKind.PARAMETER_PROBLEM, about, now, code=bad.code, pointer=bad.pointer)
-            raise
-        payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
-        if inner.fragment is not None and inner.protocol == ipv6.FRAGMENT:
-            fragment = inner.fragment
-            key = (interface.index, header.source, header.destination, fragment.identification, -1)
-            whole = self.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
-            if whole is None:
-                return
-            payload, protocol, checksum = memoryview(whole), fragment.next_header, Checksum.COMPLETE
-        self._up(about._replace(protocol=protocol, payload=payload, checksum=checksum), frame, now)
-
-    def _up(self, packet: Packet, frame: memoryview, now: float) -> None:
-        """Hand a whole packet to whom it is for."""
-        protocol = packet.protocol
-        if protocol == (_ICMP4 if len(packet.source) == 4 else _ICMP6):
-            self._icmp(packet, frame, now)
-            return
-        receiver = self.receivers.get(protocol)
-        if receiver is not None:
-            receiver(packet, now)
-        elif protocol != ipv6.NO_NEXT:
-            self.counters["ip.unknown-protocol"] += 1
-            errors.report(self, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=6)
-
-    def _icmp(self, packet: Packet, frame: memoryview, now: float) -> None:
-        message = icmp.parse(packet.payload)
-        version6 = len(packet.source) == 16
-        total = ones_sum(packet.payload)
-        if version6:
-            total += ones_sum(packet.source) + ones_sum(packet.destination) + _ICMP6 + len(packet.payload)
-        if packet.checksum is not Checksum.PARTIAL and total % 65535:
-            self.counters["icmp.bad-checksum"] += 1
-            return
-        if message.kind == (icmp.ECHO_REQUEST6 if version6 else icmp.ECHO_REQUEST4):
-            self._echo(packet, message, now)
-        elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
-            ndp.received(self, packet, message, bytes(frame[6:12]), now)
-        elif message.kind == (icmp.ECHO_REPLY6 if version6 else icmp.ECHO_REPLY4) or (
-            version6 and message.kind >= icmp.ECHO_REQUEST6
-        ):
-            receiver = self.receivers.get(packet.protocol)
-            if receiver is not None:
-                receiver(packet, now)
-        else:
-            error = errors.heard(packet, message)
-            if error is not None and error.protocol in self.error_receivers:
-                self.error_receivers[error.protocol](error, now)
-
-    def _echo(self, packet: Packet, message: icmp.Icmp, now: float) -> None:
-        """Answer an echo request (RFC 1122 3.2.2.6, RFC 4443 4.2); of IPv4 not one to a broadcast."""
-        version6 = len(packet.source) == 16
-        if not self.is_unicast(packet.source) or (packet.group and not version6):
-            return
-        local = packet.destination if self.is_local(packet.destination) else None
-        if local is None and not packet.group:
-            return  # of a transparent interface: nobody knows whether that host is there
-        path = self.path(packet.source, now, local=local, interface=packet.interface)
-        if version6:
-            answer = icmp.build6(icmp.ECHO_REPLY6, 0, message.rest, message.body, path.pseudo_sum)
-        else:
-            answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
-        path.send(packet.protocol, [answer], now, fragment=True)
+        if address[:2] == b"\xfe\x80":
+            own.automatic = own.prefix == 64 and address == self.opaque(_LINK_LOCAL, interface, 0)
+        self.autoconfiguration.taken(interface, own, self.now)
+        if self.on_duplicate is not None:
+            self.on_duplicate(interface, address)
 
     def port_unreachable(self, packet: Packet, now: float) -> None:
         """Nobody is at the port (RFC 1122 4.1.3.1)."""
@@ -551,7 +466,11 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
-        self.neighbours.poll(now)
+        self.autoconfiguration.poll(now)
+        self.duplicates.poll(now)
+        self.groups.poll(now)
+        if self.neighbours.poll(now):
+            self.routes.touch()  # one of them may be a router: paths look for another
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
             if expired.first is None or interface is None:
@@ -565,4 +484,10 @@ class Ip:
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), inf)
+        return min(
+            self.neighbours.next_deadline(),
+            self.reassembly.next_deadline(),
+            self.autoconfiguration.next_deadline(),
+            self.duplicates.next_deadline(),
+            self.groups.next_deadline(),
+        )

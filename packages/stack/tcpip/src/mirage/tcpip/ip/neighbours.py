@@ -16,17 +16,17 @@ import enum
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ..counters import Counters
 from ..errors import Unreachable
 
 if TYPE_CHECKING:
     from .interface import Interface
+    from .path import Path
 
 __all__ = ["Neighbour", "Neighbours", "Reachability"]
 
-_REACHABLE_TIME = 30.0
-_RETRANSMIT = 1.0
 _DELAY = 5.0
 _PROBES = 3
 _QUEUE = 16
@@ -63,13 +63,13 @@ class Neighbour:
         """When the state ends by itself."""
         self.probes = 0
         self.router = False
-        self.paths: list[Callable[[], None]] = []
-        """What to call when `mac` changes."""
-        self._queue: list[Callable[[bytes], None]] = []
+        self.paths: WeakSet[Path] = WeakSet()
+        """Those that go through it, as long as anybody has them: they are told when `mac` changes."""
+        self._queue: list[tuple[Callable[[bytes], None], Callable[[], None]]] = []
 
 
 class Neighbours:
-    """The cache, bounded: the one that was used least recently gives way."""
+    """The cache, bounded: one that nobody sends through gives way, so that a flood takes no router's place."""
 
     def __init__(
         self,
@@ -95,9 +95,11 @@ class Neighbours:
         return found
 
     def _evict(self) -> None:
-        """Make room: first what never answered, then the oldest."""
-        victim = next((n for n in self.known.values() if not n.mac), None) or next(
-            (n for n in self.known.values() if n.state is not Reachability.PERMANENT), None
+        """Make room: the oldest that no path goes through, else the oldest that never answered, else the oldest."""
+        victim = (
+            next((n for n in self.known.values() if not n.paths and not n.router), None)
+            or next((n for n in self.known.values() if not n.mac), None)
+            or next((n for n in self.known.values() if n.state is not Reachability.PERMANENT), None)
         )
         if victim is not None:
             self._counters["neighbours.evicted"] += 1
@@ -142,17 +144,17 @@ class Neighbours:
             self._probe(neighbour, now)
         return 0.0
 
-    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None]) -> None:
-        """Call `send` with the Ethernet address once it is known; the oldest of too many gives way."""
+    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], failed: Callable[[], None]) -> None:
+        """Call `send` with the Ethernet address once it is known, or `failed`; the oldest of too many gives way."""
         queue = neighbour._queue
         if len(queue) >= _QUEUE:
             del queue[0]
             self._counters["neighbours.queue-full"] += 1
-        queue.append(send)
+        queue.append((send, failed))
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
-        self._at(neighbour, now + _RETRANSMIT)
+        self._at(neighbour, now + neighbour.interface.retransmit)
         mac = neighbour.mac if neighbour.state is Reachability.PROBE else None
         self._solicit(neighbour.interface, neighbour.address, mac)
 
@@ -164,7 +166,7 @@ class Neighbours:
         """A transport has heard from it (RFC 4861 7.3.1): until when it is reachable."""
         if neighbour.mac and neighbour.state is not Reachability.PERMANENT:
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _REACHABLE_TIME
+            neighbour.at = now + neighbour.interface.reachable_time
             self._timed.discard(neighbour)
         return neighbour.at
 
@@ -184,7 +186,7 @@ class Neighbours:
         if solicited:
             neighbour.probes = 0
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _REACHABLE_TIME
+            neighbour.at = now + neighbour.interface.reachable_time
             self._timed.discard(neighbour)
         elif moved or neighbour.state in {Reachability.INCOMPLETE, Reachability.FAILED}:
             neighbour.probes = 0
@@ -192,8 +194,20 @@ class Neighbours:
             neighbour.at = now
             self._timed.discard(neighbour)
         queue, neighbour._queue = neighbour._queue, []
-        for send in queue:
+        for send, _ in queue:
             send(mac)
+
+    def doubt(self, neighbour: Neighbour) -> None:
+        """Somebody else says that he is that neighbour (RFC 4861 7.2.5 I): ask before believing either for long."""
+        if neighbour.state is Reachability.REACHABLE:
+            neighbour.state = Reachability.STALE
+            for path in neighbour.paths:
+                path.invalidate()
+
+    def dead(self, interface: Interface, address: bytes) -> bool:
+        """Whether it was asked for lately and did not answer."""
+        known = self.known.get((interface.index, address))
+        return known is not None and known.state is Reachability.FAILED
 
     def set_permanent(self, interface: Interface, address: bytes, mac: bytes) -> None:
         """An entry that never changes."""
@@ -203,8 +217,8 @@ class Neighbours:
         self._changed(neighbour)
 
     def _changed(self, neighbour: Neighbour) -> None:
-        for changed in neighbour.paths:
-            changed()
+        for path in neighbour.paths:
+            path.invalidate()
 
     def poll(self, now: float) -> list[Neighbour]:
         """Go on with what is due; returns those that were given up, which no longer have an address."""
@@ -222,9 +236,11 @@ class Neighbours:
             neighbour.at = now + _FAILED_FOR
             neighbour.mac = b""
             neighbour.probes = 0
-            neighbour._queue.clear()
+            waiting, neighbour._queue = neighbour._queue, []
             self._changed(neighbour)
             lost.append(neighbour)
+            for _, failed in waiting:
+                failed()
         return lost
 
     def next_deadline(self) -> float:

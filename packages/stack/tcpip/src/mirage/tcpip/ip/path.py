@@ -42,6 +42,7 @@ class Path:
     """A way from `local` to `remote`. Its attributes are read by transports and written by the IP layer only."""
 
     __slots__ = (
+        "__weakref__",
         "_confirm_at",
         "_ip",
         "_neighbour",
@@ -70,7 +71,7 @@ class Path:
         self.interface = interface
         self.local = local
         self.remote = remote
-        self.mtu = interface.mtu
+        self.mtu = interface.mtu if len(local) == 4 else interface.mtu6
         """Octets of the largest IP packet that is known to fit, header included."""
         self.header = b""
         """Ethernet and IP header, 34 or 54 octets: lengths, identification, protocol, traffic class and the checksum of
@@ -93,9 +94,7 @@ class Path:
         """
         ip = self._ip
         if now >= self._reduced_until:
-            self._reduced_until = inf
-            self.mtu = self.interface.mtu
-            self.generation += 1
+            self._limit_mtu(now)
         if self._routes != ip.routes.version:
             self._choose(now)
         neighbour = self._neighbour
@@ -117,15 +116,27 @@ class Path:
         hop = ip.next_hop(self, now)
         old = self._neighbour
         if old is not None:
-            old.paths.remove(self._changed)
+            old.paths.discard(self)
         self._neighbour = None
         if hop is not None:
             self._neighbour = ip.neighbours.find(self.interface, hop)
-            self._neighbour.paths.append(self._changed)
-        self._changed()
+            self._neighbour.paths.add(self)
+        self._limit_mtu(now)
+        self.invalidate()
         self._routes = ip.routes.version
 
-    def _changed(self) -> None:
+    def _limit_mtu(self, now: float) -> None:
+        """What the link carries, or less where something on the way is known to carry less."""
+        mtu, until = self.interface.mtu if len(self.local) == 4 else self.interface.mtu6, inf
+        known = self._ip.path_mtus.get(self.remote)
+        if known is not None and now < known[1] and known[0] < mtu:
+            mtu, until = known
+        self._reduced_until = until
+        if mtu != self.mtu:
+            self.mtu = mtu
+            self.generation += 1
+
+    def invalidate(self) -> None:
         """Something underneath has changed."""
         self._stale = True
         self.fresh_until = -inf
@@ -159,15 +170,16 @@ class Path:
             self.mtu = mtu
             self.generation += 1
             self._reduced_until = now + self._ip.settings.path_mtu_lifetime
+            self._ip.remember_mtu(self.remote, mtu, self._reduced_until)
             self.fresh_until = min(self.fresh_until, self._reduced_until)
 
     def release(self) -> None:
         """The cache forgets it."""
         if self._neighbour is not None:
-            self._neighbour.paths.remove(self._changed)
+            self._neighbour.paths.discard(self)
             self._neighbour = None
         self._routes = -1
-        self._changed()
+        self.invalidate()
 
     def send(
         self,
@@ -217,7 +229,9 @@ class Path:
                 self._transmit(meta, kind, packet, self.header[:6])
             else:
                 assert self._neighbour is not None
-                ip.neighbours.when_known(self._neighbour, partial(self._transmit, meta, kind, packet))
+                send = partial(self._transmit, meta, kind, packet)
+                failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
+                ip.neighbours.when_known(self._neighbour, send, failed)
 
     def _transmit(self, meta: FrameMeta, kind: bytes, packet: list[Buffer], mac: bytes) -> None:
         self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
