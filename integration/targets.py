@@ -6,6 +6,7 @@ network that it runs on.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,8 +126,11 @@ class Running:
                 raise Failed(f"the console did not say {text!r} within {seconds} s:\n{''.join(self._lines)}")
 
     def send_signal(self, number: int) -> None:
-        """Send a signal: `SIGTERM` asks for a clean stop."""
-        self._process.send_signal(number)
+        """Send a signal: `SIGTERM` asks for a clean stop. `SIGINT` goes to all of its processes, as from a terminal."""
+        if number == signal.SIGINT:
+            os.killpg(self.pid, number)
+        else:
+            self._process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """The exit status, once it has ended by itself. Raises `subprocess.TimeoutExpired`."""
@@ -141,7 +146,7 @@ class Running:
         try:
             status = self.wait()
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self.pid, signal.SIGKILL)
             self.wait()
             raise Failed(f"it did not stop within {STOP_SECONDS} s of the signal:\n{self.console}") from None
         return status, time.monotonic() - started
@@ -221,6 +226,17 @@ def command(artifact: Artifact, publish: str | None = None) -> list[str]:
         return program
     published = [] if publish is None else ["--publish", publish]
     return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
+
+
+def files_in(artifact: Artifact) -> list[str]:
+    """The application's and its packages' files in an artifact, by their names on Python's path."""
+    if artifact.path.suffix == ".pyz":
+        return zipfile.ZipFile(artifact.path).namelist()
+    show = [sys.executable, "-m", "mirage.hvt", "show", "--json", str(artifact.path)]
+    manifest = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
+    marker = next(name for name in manifest["files"] if name.endswith("/mirage/types/__init__.py"))
+    site = marker.removesuffix("mirage/types/__init__.py")
+    return [name.removeprefix(site) for name in manifest["files"] if name.startswith(site)]
 
 
 def free_port() -> int:

@@ -86,3 +86,22 @@ def test_other_short_messages_are_no_requests(octets: bytes) -> None:
     """Any octets may come; segmentation is never agreed on without the checksum that it builds on."""
     found = parse_offload_request(octets)
     assert found is None or (octets.startswith(b"OFFLOAD") and (found & Offload.CHECKSUM or found is Offload.NONE))
+
+
+def test_a_socket_that_was_handed_over() -> None:
+    """As text, which the words of a command can carry."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    network = SocketNetwork.parse(f"{ours.detach()},mac=02:00:00:00:00:01,mtu=9000,offload")
+    assert (network.mac, network.mtu) == (MAC, 9000)
+    assert network.enable_offload(Offload.CHECKSUM) == Offload.CHECKSUM
+    network.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("text", ["", "x", "3", "3,mac=ff:ff:ff:ff:ff:ff", "3,mac=02:00:00:00:00:01,mtu=x", "3,what=1"])
+def test_what_is_no_socket_is_refused(text: str) -> None:
+    """Before anything is taken over."""
+    with pytest.raises(ValueError, match=r"no socket of frames|no address of one station"):
+        SocketNetwork.parse(text)
+    with pytest.raises(NetworkUnavailable):
+        SocketNetwork.parse("99999,mac=02:00:00:00:00:01")

@@ -42,15 +42,17 @@ def test_out_to_a_server_of_the_host(version: int) -> None:
     """The answer comes from whom was asked."""
 
     async def test() -> None:
-        async with serve_echo(LOOPBACK[version]) as port:
-            async with network(rules=[allow(f"[{LOOPBACK[version]}]:{port}")]) as (gateway, guest):
-                endpoint = guest.stack.bind(version=version)
-                for words in (b"one", b"two"):
-                    answer = await guest.ask(endpoint, words, GATEWAY[version], port)
-                    assert bytes(answer.data) == b"echo " + words
-                    assert answer.port == port
-                assert gateway.counters["udp.out"] == 1  # both are one flow
-                assert gateway.octets == (16, 6)
+        async with (
+            serve_echo(LOOPBACK[version]) as port,
+            network(rules=[allow(f"[{LOOPBACK[version]}]:{port}")]) as (gateway, guest),
+        ):
+            endpoint = guest.stack.bind(version=version)
+            for words in (b"one", b"two"):
+                answer = await guest.ask(endpoint, words, GATEWAY[version], port)
+                assert bytes(answer.data) == b"echo " + words
+                assert answer.port == port
+            assert gateway.counters["udp.out"] == 1  # both are one flow
+            assert gateway.octets == (16, 6)
 
     run(test)
 
@@ -59,14 +61,16 @@ def test_the_policy_is_kept() -> None:
     """What no rule permits is dropped, and counted."""
 
     async def test() -> None:
-        async with serve_echo("127.0.0.1") as port:
-            async with network(rules=[allow(f"127.0.0.1:{port}")]) as (gateway, guest):
-                endpoint = guest.stack.bind(version=4)
-                for address, wanted in (("10.0.2.2", port + 1), ("192.0.2.1", port)):
-                    with pytest.raises(TimeoutError):
-                        await guest.ask(endpoint, b"hello", address, wanted, timeout=0.05)
-                assert gateway.counters["udp.denied"] == 2
-                assert gateway.counters["udp.out"] == 0
+        async with (
+            serve_echo("127.0.0.1") as port,
+            network(rules=[allow(f"127.0.0.1:{port}")]) as (gateway, guest),
+        ):
+            endpoint = guest.stack.bind(version=4)
+            for address, wanted in (("10.0.2.2", port + 1), ("192.0.2.1", port)):
+                with pytest.raises(TimeoutError):
+                    await guest.ask(endpoint, b"hello", address, wanted, timeout=0.05)
+            assert gateway.counters["udp.denied"] == 2
+            assert gateway.counters["udp.out"] == 0
 
     run(test)
 

@@ -97,15 +97,23 @@ def test_a_guest_is_known_by_ipv6_once_it_has_an_address() -> None:
     async def test() -> None:
         gateway = Gateway()
         sock, mac = gateway.socket_pair()
-        taken = PLAN.ipv6[0xABCD].packed
         hosts = gateway._hosts
         assert hosts.guest(6) == PLAN.guest4().packed
-        group = bytes.fromhex("ff0200000000000000000001ff") + taken[13:]
-        message = b"\x87" + bytes(7) + taken
-        sock.send(bytes(HEADER_SIZE) + icmp6_frame(mac, b"\x33\x33\xff" + taken[13:], bytes(16), group, message))
-        async with asyncio.timeout(5):
-            while hosts.guest(6) != taken:
-                await asyncio.sleep(0.001)
+
+        async def probe(address: bytes, then: bytes, sent: int) -> None:
+            group = bytes.fromhex("ff0200000000000000000001ff") + address[13:]
+            to = b"\x33\x33\xff" + address[13:]
+            sock.send(bytes(HEADER_SIZE) + icmp6_frame(mac, to, bytes(16), group, b"\x87" + bytes(7) + address))
+            async with asyncio.timeout(5):
+                while hosts.guest(6) != then or gateway.ports[0].received < sent:
+                    await asyncio.sleep(0.001)
+
+        stable, temporary, again = (PLAN.ipv6[number].packed for number in (0xABCD, 0x1234, 0x9999))
+        link_local = ipaddress.ip_address("fe80::1:2").packed
+        for sent, (address, then) in enumerate(
+            [(stable, stable), (temporary, stable), (link_local, PLAN.guest4().packed), (again, again)], 1
+        ):
+            await probe(address, then, sent)
         assert hosts.guest(4) == PLAN.guest4().packed
         await gateway.close()
         sock.close()

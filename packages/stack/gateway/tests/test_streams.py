@@ -28,6 +28,13 @@ async def echo(stream: GuestStream) -> None:
     stream.close()
 
 
+async def connect_and_read(address: tuple[str, int]) -> bytes:
+    """As a client that is reset finds out: perhaps before it has seen that it is connected."""
+    reader, writer = await asyncio.open_connection(*address)
+    with contextlib.closing(writer):
+        return await reader.read()
+
+
 @pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
 @pytest.mark.parametrize("version", [4, 6])
 def test_out_to_a_server_of_the_host(version: int, offload: bool) -> None:
@@ -108,9 +115,7 @@ def test_a_refusal_of_the_guest_resets_the_hosts_client() -> None:
     async def test() -> None:
         async with network(publish=PUBLISH) as (gateway, _guest):
             with pytest.raises(ConnectionResetError):
-                reader, writer = await asyncio.open_connection(*gateway.published[0].address)
-                with contextlib.closing(writer):
-                    await reader.read()
+                await connect_and_read(gateway.published[0].address)
             assert gateway.connections == 0
 
     run(test)
@@ -265,17 +270,17 @@ def test_connections_are_limited() -> None:
     """Beyond the limit guests wait unanswered, and clients of the host are reset."""
 
     async def test() -> None:
-        async with serve_echo() as port:
-            async with network(rules=[allow("127.0.0.1")], publish=PUBLISH, max_connections=2) as (gateway, guest):
-                held = [await guest.connect(GATEWAY[4], port) for _ in range(2)]
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(guest.connect(GATEWAY[4], port), 0.1)
-                with pytest.raises(ConnectionResetError):  # perhaps before the client has seen that it is connected
-                    reader, writer = await asyncio.open_connection(*gateway.published[0].address)
-                    with contextlib.closing(writer):
-                        await reader.read()
-                assert gateway.counters["tcp.full"] == 2
-                assert all(stream.connection.state is State.ESTABLISHED for stream in held)
+        async with (
+            serve_echo() as port,
+            network(rules=[allow("127.0.0.1")], publish=PUBLISH, max_connections=2) as (gateway, guest),
+        ):
+            held = [await guest.connect(GATEWAY[4], port) for _ in range(2)]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(guest.connect(GATEWAY[4], port), 0.1)
+            with pytest.raises(ConnectionResetError):
+                await connect_and_read(gateway.published[0].address)
+            assert gateway.counters["tcp.full"] == 2
+            assert all(stream.connection.state is State.ESTABLISHED for stream in held)
 
     run(test)
 

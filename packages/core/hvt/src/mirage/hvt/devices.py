@@ -86,7 +86,7 @@ class FrameSocket:
     def parse(cls, text: str) -> FrameSocket:
         """A network from ``NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``. Raises `ValueError`."""
         number, *words = text.split(",")
-        options = dict(word.partition("=")[::2] for word in words)
+        options = {name: value for name, _, value in (word.partition("=") for word in words)}
         mtu = options.pop("mtu", "1500")
         offload = options.pop("offload", None)
         mac = options.pop("mac", "")

@@ -13,8 +13,9 @@ import socket
 
 from mirage.types import Offload
 
-from ._device import DeviceNetwork
+from ._device import DeviceNetwork, check_mac
 from ._wire import build_offload_request
+from .errors import NetworkUnavailable
 
 __all__ = ["SocketNetwork"]
 
@@ -41,8 +42,26 @@ class SocketNetwork(DeviceNetwork):
         descriptor = sock if isinstance(sock, int) else sock.detach()
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as same:
             same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        super().__init__(descriptor, mac=mac, mtu=mtu, loop=loop)
+        super().__init__(descriptor, mac=check_mac(mac), mtu=mtu, loop=loop)
         self._may_offload = offload
+
+    @classmethod
+    def parse(cls, text: str, *, loop: asyncio.AbstractEventLoop | None = None) -> SocketNetwork:
+        """Take over the descriptor in ``NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``, as `mirage-gateway run` gives it
+        to its command. Raises `ValueError`, and `NetworkUnavailable` when the descriptor is none.
+        """
+        number, *words = text.split(",")
+        options = dict(word.partition("=")[::2] for word in words)
+        mac, mtu = options.pop("mac", ""), options.pop("mtu", "1500")
+        offload = options.pop("offload", None)
+        if options or offload not in {None, ""} or not all(n.isascii() and n.isdigit() for n in (number, mtu)):
+            raise ValueError(f"{text!r} is no socket of frames: NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]")
+        try:
+            os.fstat(int(number))
+        except OSError as error:
+            raise NetworkUnavailable(f"descriptor {number} is no open socket: {error.strerror}") from None
+        address = bytes.fromhex(mac.replace(":", ""))
+        return cls(int(number), mac=address, mtu=int(mtu), offload=offload is not None, loop=loop)
 
     def _set_offload(self, offload: Offload) -> bool:
         if not self._may_offload:

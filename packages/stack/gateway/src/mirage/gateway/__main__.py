@@ -1,4 +1,4 @@
-"""`mirage-gateway run -- COMMAND` gives a command a network; `mirage-gateway listen PATH` makes one that guests join."""
+"""`mirage-gateway run -- COMMAND` gives a command a network; `mirage-gateway listen PATH` makes one to be joined."""
 
 from __future__ import annotations
 
@@ -109,13 +109,28 @@ def _run(options: argparse.Namespace, plan: Plan, rules: list[Rule], bound: _Bou
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     where = f"fd:{theirs.fileno()},mac={plan.mac(0).hex(':')},mtu={plan.mtu},offload"
     words = [word.replace(NETWORK, where) for word in options.words]
-    stopped: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+    children: list[subprocess.Popen[bytes]] = []
+    stops: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        stops.append(number)
+        for child in children:
+            child.terminate()
+
+    # The keyboard's interrupt reaches the command by itself, and a request to stop is passed on: how it ends then is
+    # what counts. Handlers and not SIG_IGN, which the command would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, stop)
     with theirs:
         try:
-            child = subprocess.Popen(words, pass_fds=[theirs.fileno()], env={**os.environ, VARIABLE: where})
+            child = subprocess.Popen(  # noqa: S603 - the user's own words
+                words, pass_fds=[theirs.fileno()], env={**os.environ, VARIABLE: where}
+            )
         except OSError as error:
             raise BadOption(f"{words[0]!r} cannot be started: {error.strerror}") from None
+    children.append(child)
+    if stops:
+        child.terminate()
     _announce(options, bound)
     try:
         return _serve_child(options, plan, rules, bound, ours, child)
@@ -136,12 +151,11 @@ def _serve_child(
     import asyncio
 
     async def serve() -> int:
-        loop = asyncio.get_running_loop()
         gateway = _gateway(options, plan, rules, bound)
         gateway.join(ours)
-        loop.add_signal_handler(signal.SIGTERM, child.terminate)
+        # Again, by the loop: the kernel may give the signal to the thread that waits, which wakes nobody.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, child.terminate)
         try:
-            # The child may be stopped from the keyboard too; then it says so by its status.
             return await asyncio.to_thread(child.wait)
         finally:
             _report(options, gateway)

@@ -22,6 +22,7 @@ __all__ = ["Hosts", "advertisement"]
 
 _IP4, _IP6 = b"\x08\x00", b"\x86\xdd"
 _UDP, _ICMP6 = 17, 58
+_LINK_LOCAL = b"\xfe\x80"
 _SHORTEST = 14 + 40 + 8
 """Octets of a frame with a router solicitation; messages about a neighbour have its address too."""
 _BROADCAST = b"\xff" * 6
@@ -44,8 +45,8 @@ class Hosts:
         self._inside = inside
         plan = inside.plan
         self.ipv6: dict[bytes, bytes] = {}
-        """By Ethernet address: the address within the plan's prefix that the host took last."""
-        options = {
+        """By Ethernet address: the address within the plan's prefix that the host took first."""
+        options: dict[int, bytes] = {
             Option.ROUTERS: plan.gateway4.packed,
             Option.DNS_SERVERS: plan.names4.packed,
             Option.BROADCAST_ADDRESS: plan.ipv4.broadcast_address.packed,
@@ -86,7 +87,8 @@ class Hosts:
             if len(frame) >= _SHORTEST and frame[20] == _ICMP6:
                 self._ndp(frame)
         elif kind == _IP4 and len(frame) >= 42 and frame[23] == _UDP and frame[14] == 0x45:
-            if frame[36:38] == SERVER_PORT.to_bytes(2, "big") and not int.from_bytes(frame[20:22], "big") & 0x3FFF:
+            port, fragment = int.from_bytes(frame[36:38], "big"), int.from_bytes(frame[20:22], "big") & 0x3FFF
+            if port == SERVER_PORT and not fragment:
                 length = int.from_bytes(frame[38:40], "big")
                 self._dhcp(frame[42 : 34 + length], bytes(frame[6:12]), now)
 
@@ -106,11 +108,18 @@ class Hosts:
         if kind == _SOLICIT_ROUTER:
             self._send(bytes(frame[6:12]) if any(frame[22:38]) else _ALL_NODES_MAC)
         elif kind in {_SOLICIT_NEIGHBOUR, _ADVERTISE_NEIGHBOUR} and len(frame) >= _SHORTEST + 16:
-            mac = bytes(frame[6:12])
             # A solicitation from the unspecified address is duplicate address detection (RFC 4862 5.4.2).
-            taken = bytes(frame[62:78] if kind == _ADVERTISE_NEIGHBOUR or not any(frame[22:38]) else frame[22:38])
-            if taken[:8] == self._prefix and (mac in self.ipv6 or len(self.ipv6) < _KNOWN):
-                self.ipv6[mac] = taken
+            probes = not any(frame[22:38])
+            taken = frame[62:78] if probes or kind == _ADVERTISE_NEIGHBOUR else frame[22:38]
+            self._learn(bytes(frame[6:12]), bytes(taken), probes)
+
+    def _learn(self, mac: bytes, address: bytes, probes: bool) -> None:
+        """A host uses an address, or is about to. The first one counts, for later ones may be temporary (RFC 8981)."""
+        if address[:8] == self._prefix:
+            if mac not in self.ipv6 and len(self.ipv6) < _KNOWN:
+                self.ipv6[mac] = address
+        elif probes and address[:2] == _LINK_LOCAL:
+            self.ipv6.pop(mac, None)  # it begins anew, and says so of its link-local address first
 
     def _advertise(self) -> None:
         self._send(_ALL_NODES_MAC)

@@ -65,7 +65,7 @@ class SocketPort:
         self._receive = receive
         self._ended = ended
         self._metas: dict[bytes, tuple[FrameMeta, int]] = {}
-        self._headers: dict[FrameMeta, tuple[bytes, Offload]] = {}
+        self._headers: dict[FrameMeta, tuple[bytes, bool]] = {}
         self._kept: deque[bytes] = deque()
         self._kept_size = 0
         self._head = bytearray(HEADER_SIZE)
@@ -146,17 +146,18 @@ class SocketPort:
 
     def send(self, meta: FrameMeta, parts: Sequence[Buffer]) -> None:
         """Send a frame, or keep it until there is room, or drop it."""
-        header, needed = self._headers.get(meta) or self._header(meta)
-        if needed & ~self.offload:
-            try:
-                for frame in whole_frames(meta, parts):
-                    self._send(_PLAIN_HEADER, (frame,))
-            except WireError:
-                self.dropped += 1
-        else:
+        header, agreed = self._headers.get(meta) or self._header(meta)
+        if agreed:
             self._send(header, parts)
+            return
+        try:
+            for frame in whole_frames(meta, parts):
+                self._send(_PLAIN_HEADER, (frame,))
+        except WireError:
+            self.dropped += 1
 
-    def _header(self, meta: FrameMeta) -> tuple[bytes, Offload]:
+    def _header(self, meta: FrameMeta) -> tuple[bytes, bool]:
+        """A frame's header, and whether the guest takes such frames as they are; remembered."""
         needed = Offload.NONE
         if meta.checksum is Checksum.VERIFIED:
             # That is a receiver's word; the checksum itself stands in the frame.
@@ -170,8 +171,8 @@ class SocketPort:
                 needed |= Offload.ECN if meta.ecn else Offload.NONE
         if len(self._headers) >= _KNOWN:
             self._headers.clear()
-        self._headers[meta] = header, needed
-        return header, needed
+        self._headers[meta] = header, needed in self.offload
+        return self._headers[meta]
 
     def _send(self, header: bytes, parts: Sequence[Buffer]) -> None:
         if self._fd < 0:

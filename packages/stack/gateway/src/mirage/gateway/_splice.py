@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Splice", "reset"]
 
-_READ = 256 * 1024
+_READ = 262144
 _HIGH = 1 << 20
 _LOW = 256 * 1024
 _PIECES = 512

@@ -98,7 +98,7 @@ class Gateway:
     # Guests
 
     def join(self, sock: socket.socket, name: str = "") -> SocketPort:
-        """A guest is at the other end of `sock`, a socket that keeps messages apart. The socket is the gateway's now."""
+        """A guest is at the other end of `sock`, which keeps messages apart and is the gateway's from now on."""
         self._joined += 1
         return self._inside.plug(sock, name or f"guest{self._joined - 1}")
 

@@ -13,6 +13,7 @@ __all__ = ["ROUTER_LINK_LOCAL", "Plan"]
 _GATEWAY, _NAMES, _FIRST_GUEST = 2, 3, 15
 _SMALLEST = 27
 """The prefix of the smallest network with room for the first guest and some more."""
+_IPV4, _IPV6 = IPv4Network("10.0.2.0/24"), IPv6Network("fd00::/64")
 ROUTER_LINK_LOCAL = IPv6Address("fe80::2")
 
 
@@ -20,8 +21,8 @@ ROUTER_LINK_LOCAL = IPv6Address("fe80::2")
 class Plan:
     """A network for IPv4 and one for IPv6. In both the gateway is .2, the name server .3 and guests begin at .15."""
 
-    ipv4: IPv4Network = IPv4Network("10.0.2.0/24")
-    ipv6: IPv6Network = IPv6Network("fd00::/64")
+    ipv4: IPv4Network = _IPV4
+    ipv6: IPv6Network = _IPV6
     mtu: int = 1500
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class Plan:
             raise BadOption(f"an MTU is 1280 (RFC 8200 section 5) to 65535 octets, and not {self.mtu}")
 
     @classmethod
-    def of(cls, ipv4: str = "10.0.2.0/24", ipv6: str = "fd00::/64", mtu: int = 1500) -> Plan:
+    def of(cls, ipv4: str = str(_IPV4), ipv6: str = str(_IPV6), mtu: int = 1500) -> Plan:
         """A plan from texts. Raises `BadOption`."""
         try:
             return cls(ipaddress.IPv4Network(ipv4), ipaddress.IPv6Network(ipv6), mtu)

@@ -39,7 +39,7 @@ _SPECIAL: tuple[Network, ...] = (
     IPv6Network("2002::/16"),
     IPv6Network("2001::/32"),
 )
-_LOOPBACK = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_LOOPBACK4, _LOOPBACK6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
 _PORTS = range(1, 65536)
 
 
@@ -76,10 +76,10 @@ class Policy:
 
     def target(self, destination: bytes, port: int) -> tuple[Address, int] | None:
         """Where the host should connect when a guest wants `destination`, 4 or 16 octets; None if it may not."""
-        address = ipaddress.ip_address(destination)
+        address: Address = ipaddress.ip_address(destination)
         plan = self.plan
         if address in {plan.gateway4, plan.gateway6}:
-            address = _LOOPBACK[address.version]
+            address = _LOOPBACK4 if address.version == 4 else _LOOPBACK6
         elif address in plan.ipv4 or address in plan.ipv6 or _special(address) in _SPECIAL[:2] or address.is_loopback:
             return None  # guests reach each other by themselves, and a loopback by the gateway's address only
         if port and any(rule.covers(address, port) for rule in self.rules):

@@ -6,7 +6,7 @@ do anywhere, over whatever network devices are attached: a TAP, the gateway, or 
 `mirage.runtime.testing` has the loop in virtual time.
 """
 
-from ._configure import Configuration, add_arguments, configured, from_arguments, open_device, run
+from ._configure import Configuration, configured, open_device, run
 from ._install import install, installed, uninstall
 from ._loop import StackEventLoop
 from ._resolver import NameServer, Resolver
@@ -20,9 +20,7 @@ __all__ = [
     "RuntimeMisuse",
     "StackEventLoop",
     "StackSocket",
-    "add_arguments",
     "configured",
-    "from_arguments",
     "install",
     "installed",
     "open_device",

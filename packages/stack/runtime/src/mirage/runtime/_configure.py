@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import ipaddress
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mirage.net import DeviceNetwork, TapNetwork
+from mirage.net import DeviceNetwork, SocketNetwork, TapNetwork
 from mirage.tcpip import Settings
 from mirage.types import Network
 
@@ -27,7 +26,7 @@ from .errors import RuntimeMisuse
 if TYPE_CHECKING:
     from mirage.tcpip.ip.interface import Interface
 
-__all__ = ["Configuration", "add_arguments", "configured", "from_arguments", "open_device", "run"]
+__all__ = ["Configuration", "configured", "open_device", "run"]
 
 _T = TypeVar("_T")
 
@@ -37,74 +36,73 @@ class Configuration:
     """What an interface is to have. IPv6 configures itself besides, from what routers advertise (RFC 4862)."""
 
     ipv4: IPv4Interface | None = None
-    """The address with the length of its prefix. None: asked of a DHCP server, unless `dhcp` says no."""
+    """The address with the length of its prefix."""
     gateway: IPv4Address | None = None
     ipv6: IPv6Interface | None = None
     gateway6: IPv6Address | None = None
     dns: tuple[IPv4Address | IPv6Address, ...] = ()
-    """Name servers. None: those that DHCP tells of."""
+    """Name servers; those that DHCP tells of where there are none here."""
     search: tuple[str, ...] = ()
     """Domains in which short names are looked for."""
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Addresses by name, asked before any server."""
-    dhcp: bool | None = None
-    """Whether a DHCP server is asked. None: if there is no `ipv4`."""
+    dhcp: bool = False
+    """Whether a DHCP server is asked for an IPv4 address and what goes with it."""
     patience: float = 30.0
     """Seconds that a lease and the check for duplicate addresses may take."""
 
-    @property
-    def wants_dhcp(self) -> bool:
-        """Whether a DHCP server is asked."""
-        return self.dhcp if self.dhcp is not None else self.ipv4 is None
+    @classmethod
+    def parse(cls, *, ipv4: str = "dhcp", ipv6: str = "auto", gateway: str = "", dns: str = "") -> Configuration:
+        """What boot arguments say.
+
+        `ipv4` is ``dhcp``, ``none`` or an address like 10.0.0.2/24; `ipv6` is ``auto`` or an address like fd00::2/64;
+        `gateway` is a router, or one of each version, and `dns` name servers, joined by commas. Raises `RuntimeMisuse`.
+        """
+        routers = {router.version: router for router in _addresses("gateway", gateway)}
+        return cls(
+            ipv4=None if ipv4 in {"dhcp", "none"} else _interface("ipv4", ipv4, IPv4Interface),
+            gateway=routers.get(4),  # type: ignore[arg-type]  # its version says so
+            ipv6=None if ipv6 == "auto" else _interface("ipv6", ipv6, IPv6Interface),
+            gateway6=routers.get(6),  # type: ignore[arg-type]  # the same
+            dns=_addresses("dns", dns),
+            dhcp=ipv4 == "dhcp",
+        )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a program the boot arguments of a network."""
-    group = parser.add_argument_group("network")
-    group.add_argument(
-        "--network", default="/dev/net0", metavar="DEVICE", help="/dev/net0, or tap:NAME on Linux (default: /dev/net0)"
-    )
-    group.add_argument("--ipv4", type=IPv4Interface, metavar="ADDRESS/LENGTH", help="IPv4 address (default: by DHCP)")
-    group.add_argument("--gateway", type=IPv4Address, metavar="ADDRESS", help="IPv4 router")
-    group.add_argument(
-        "--ipv6", type=IPv6Interface, metavar="ADDRESS/LENGTH", help="IPv6 address besides automatic ones"
-    )
-    group.add_argument("--gateway6", type=IPv6Address, metavar="ADDRESS", help="IPv6 router")
-    group.add_argument(
-        "--dns",
-        type=ipaddress.ip_address,
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="name server; repeatable",
-    )
-    group.add_argument(
-        "--search", action="append", default=[], metavar="DOMAIN", help="domain of short names; repeatable"
-    )
+def _interface(name: str, text: str, kind: Callable[[str], _T]) -> _T:
+    try:
+        if "/" not in text:
+            raise ValueError(f"{text!r} has no length of a prefix, as in {text}/24")  # noqa: TRY301 - one place for errors
+        return kind(text)
+    except ValueError as error:
+        raise RuntimeMisuse(f"{name}: {error}") from None
 
 
-def from_arguments(arguments: argparse.Namespace) -> Configuration:
-    """What those arguments say."""
-    return Configuration(
-        ipv4=arguments.ipv4,
-        gateway=arguments.gateway,
-        ipv6=arguments.ipv6,
-        gateway6=arguments.gateway6,
-        dns=tuple(arguments.dns),
-        search=tuple(arguments.search),
-    )
+def _addresses(name: str, text: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    try:
+        return tuple(ipaddress.ip_address(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise RuntimeMisuse(f"{name}: {error}; several are joined by commas") from None
 
 
 def open_device(text: str) -> Network:
-    """The device that a boot argument names: ``tap:NAME``, or the path of a unikernel's device.
+    """The device that a boot argument names: ``tap:NAME``, a socket of frames as ``fd:NUMBER,mac=...`` (what
+    `mirage-gateway run` gives to its command), or the path of a unikernel's device.
 
-    Raises `mirage.net.NetworkUnavailable`.
+    Raises `RuntimeMisuse`, `mirage.net.NetworkUnavailable`.
     """
     kind, colon, name = text.partition(":")
     if colon and kind == "tap":
         return TapNetwork(name)
+    if colon and kind == "fd":
+        try:
+            return SocketNetwork.parse(name)
+        except ValueError as error:
+            raise RuntimeMisuse(str(error)) from None
     if colon:
-        raise RuntimeMisuse(f"{text!r} names no network: write tap:NAME, or the path of a device such as /dev/net0")
+        raise RuntimeMisuse(
+            f"{text!r} names no network: write tap:NAME, fd:NUMBER,mac=ADDRESS, or a path such as /dev/net0"
+        )
     return DeviceNetwork(text)
 
 
@@ -129,7 +127,7 @@ async def configured(
     client = None
     try:
         async with asyncio.timeout(configuration.patience):
-            if configuration.wants_dhcp:
+            if configuration.dhcp:
                 client = DhcpClient(loop, stack, interface, SystemRandom(), names if not configuration.dns else None)
                 await client.bound.wait()
             await _usable(interface)
@@ -147,8 +145,12 @@ async def _usable(interface: Interface) -> None:
 
 def run(
     main: Coroutine[Any, Any, _T],
-    *,
     network: Network | str = "/dev/net0",
+    *,
+    ipv4: str = "dhcp",
+    ipv6: str = "auto",
+    gateway: str = "",
+    dns: str = "",
     configuration: Configuration | None = None,
     settings: Settings | None = None,
     install: bool = True,
@@ -157,12 +159,18 @@ def run(
 ) -> _T:
     """Run a program on a network of its own, as `asyncio.run` does on the host's.
 
-    `network` is a device, or what `open_device` takes; it is closed at the end. With `install`, `socket.socket` is the
+    `network` is a device, or what `open_device` takes; it is closed at the end. The addresses are as
+    `Configuration.parse` has them, or a whole `configuration` takes their place. With `install`, `socket.socket` is the
     stack's meanwhile. `on_resume` registers what must happen when a guest goes on from a snapshot:
-    `mirage.hvt.guest.on_resume`. Raises what `main` raises, `mirage.net.NetworkUnavailable`, and `TimeoutError` when there is no
-    address to be had.
+    `mirage.hvt.guest.on_resume`. Raises what `main` raises, `RuntimeMisuse`, `mirage.net.NetworkUnavailable`, and
+    `TimeoutError` when there is no address to be had.
     """
-    device = open_device(network) if isinstance(network, str) else network
+    try:
+        wanted = configuration or Configuration.parse(ipv4=ipv4, ipv6=ipv6, gateway=gateway, dns=dns)
+        device = open_device(network) if isinstance(network, str) else network
+    except BaseException:
+        main.close()
+        raise
     random = SystemRandom()
     names = DnsNames(random)
 
@@ -173,7 +181,7 @@ def run(
         loop = asyncio.get_running_loop()
         assert isinstance(loop, StackEventLoop)
         interface = loop.attach(device)
-        async with configured(loop, interface, configuration or Configuration(), names) as client:
+        async with configured(loop, interface, wanted, names) as client:
             if on_resume is not None:
                 on_resume(loop.reseed)
                 if client is not None:

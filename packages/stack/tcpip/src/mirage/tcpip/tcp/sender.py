@@ -83,6 +83,7 @@ class Sender:
         "fin_sent",
         "iss",
         "lost",
+        "marked",
         "mss",
         "nxt",
         "phase",
@@ -123,6 +124,8 @@ class Sender:
         """Octets that are lost and were not sent again."""
         self.sack = False
         self.phase = _OPEN
+        self.marked = False
+        """Whether an ECN echo, and no loss, began the recovery."""
         self.recover = iss
         """SND.NXT when recovery began: it ends when all before it is acknowledged."""
         self.room = 0
@@ -344,7 +347,7 @@ class Sender:
         self._after_probe(ack, blocks, outstanding, now)
         newly_lost = self._detect(now) if self.sack else self._duplicates_lost(acked, now)
         recovering = self.phase is _RECOVERY
-        self._change_phase(newly_lost, congested, now)
+        self._change_phase(newly_lost, congested, outstanding, now)
         if recovering and self.phase is _OPEN:
             self.congestion.on_delivered(delivered, now, self.rtt.srtt)  # growth begins with the next one
         else:
@@ -436,8 +439,8 @@ class Sender:
 
     def _duplicates_lost(self, acked: int, now: float) -> int:
         """Without SACK: the first segment is lost at the third duplicate, and at each partial ACK (RFC 6582 3.2)."""
-        third = self.phase is _OPEN and self.duplicates == _DUPLICATES
-        partial = self.phase is _RECOVERY and acked > 0 and self.una < self.recover
+        third = (self.phase is _OPEN or self.marked) and self.duplicates == _DUPLICATES
+        partial = self.phase is _RECOVERY and not self.marked and acked > 0 and self.una < self.recover
         if not (third or partial) or not self.sent or self.sent[0].lost:
             return 0
         record = self.sent[0]
@@ -461,7 +464,7 @@ class Sender:
 
     # Phases
 
-    def _change_phase(self, newly_lost: int, congested: bool, now: float) -> None:
+    def _change_phase(self, newly_lost: int, congested: bool, outstanding: int, now: float) -> None:
         if self.phase is not _OPEN and self.una >= self.recover:
             if self.phase is _RECOVERY:
                 self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
@@ -475,11 +478,14 @@ class Sender:
                     self._reordering_step = 1
         if newly_lost and self.probe is not None and self.probe.lost and newly_lost == self.probe_size:
             newly_lost = 0  # it was too large; that is no congestion (RFC 4821 7.6.1)
+        elif newly_lost:
+            self.marked = False
         if self.phase is _OPEN and (newly_lost or congested):
-            # FlightSize (RFC 5681 2): what is out, whether the peer has it beyond a gap or not.
-            self.congestion.on_congestion(now, self.nxt - self.una, ecn=congested and not newly_lost)
+            # FlightSize (RFC 5681 2): what was out, whether the peer has it beyond a gap or not.
+            self.congestion.on_congestion(now, outstanding, ecn=congested and not newly_lost)
             self.recover = self.nxt
             self.phase = _RECOVERY
+            self.marked = not newly_lost
             self.undo_before = now if newly_lost else None
             self.prr.start(self.nxt - self.una, self.congestion.ssthresh, self.mss)
 
@@ -534,7 +540,7 @@ class Sender:
         """Time has run out for what might have been reordered (RFC 8985 6.3)."""
         self.timer, self.timer_at = None, inf
         newly_lost = self._detect(now)
-        self._change_phase(newly_lost, False, now)
+        self._change_phase(newly_lost, False, self.nxt - self.una, now)
         if self.phase is _RECOVERY and newly_lost:
             self.room = max(self.room, self.mss)
         self.arm(now)
