@@ -288,7 +288,8 @@ class Udp:
             raise MessageTooLong(f"a datagram of {size} octets; UDP carries at most {_LARGEST} (RFC 768)")
         now = self.ip.now if now is None else now
         group = self.ip.is_group(remote)
-        path = self.ip.path(remote, now, local=None if group else endpoint.local, interface=interface)
+        source = None if group or (endpoint.local and self.ip.is_group(endpoint.local)) else endpoint.local
+        path = self.ip.path(remote, now, local=source, interface=interface)
         if not endpoint.broadcast and self.ip.is_broadcast(path.interface, remote):
             raise AddressUnavailable("a broadcast address: set `broadcast` on the endpoint if that is meant")
         path.send(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mirage.types import Checksum, FrameMeta
 
 from ..errors import TcpipError, WireError
-from ..wire import arp, ethernet, icmp, igmp, ipv4, ipv6, mld
+from ..wire import arp, ethernet, icmp, igmp, ipv4, ipv6, mld, ndp
 from ..wire.checksum import ones_sum
 from . import discovery, errors
 from .groups import ALL_NODES4, ALL_NODES6
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Arrivals"]
 
 _ICMP4, _IGMP, _ICMP6 = 1, 2, 58
+_ABOUT_ADDRESSES = (bytes([ndp.SOLICITATION]), bytes([ndp.ADVERTISEMENT]))
 
 
 class Arrivals:
@@ -171,11 +172,18 @@ class Arrivals:
             if whole is None:
                 return
             payload, protocol, checksum = memoryview(whole), fragment.next_header, Checksum.COMPLETE
-        self._up(about._replace(protocol=protocol, payload=payload, checksum=checksum), frame, now)
+        whole_packet = about._replace(protocol=protocol, payload=payload, checksum=checksum)
+        self._up(whole_packet, frame, now, inner.pointer)
 
-    def _up(self, packet: Packet, frame: memoryview, now: float) -> None:
-        """Hand a whole packet to whom it is for."""
+    def _up(self, packet: Packet, frame: memoryview, now: float, pointer: int = 0) -> None:
+        """Hand a whole packet to whom it is for; `pointer` is where its protocol's number stands."""
         protocol = packet.protocol
+        # RFC 1122 3.2.1.3 (g): whoever trusts this host's own addresses shall not be fooled by the link. Only that
+        # another host has our address has to be heard.
+        ours = packet.interface is not self._ip.loopback and self._ip.is_local(packet.source)
+        if ours and (protocol != _ICMP6 or packet.payload[:1] not in _ABOUT_ADDRESSES):
+            self._ip.counters["ip.spoofed"] += 1
+            return
         if protocol == (_ICMP4 if len(packet.source) == 4 else _ICMP6):
             self._icmp(packet, frame, now)
             return
@@ -189,7 +197,7 @@ class Arrivals:
             receiver(packet, now)
         elif protocol != ipv6.NO_NEXT:
             self._ip.counters["ip.unknown-protocol"] += 1
-            errors.report(self._ip, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=6)
+            errors.report(self._ip, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=pointer)
 
     def _icmp(self, packet: Packet, frame: memoryview, now: float) -> None:
         message = icmp.parse(packet.payload)

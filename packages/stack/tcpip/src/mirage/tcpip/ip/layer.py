@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from random import Random as Chance
+from weakref import WeakSet
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 from mirage.types.devices import Buffer
@@ -33,7 +34,7 @@ from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
 from .path import Path
 from .routes import Route, Routes, in_prefix
-from .sources import choose, scope
+from .sources import choose
 
 __all__ = ["Ip"]
 
@@ -50,6 +51,10 @@ Address = bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def _octets(address: Address) -> bytes:
     return address if isinstance(address, bytes) else address.packed
+
+
+def _is_loopback(address: bytes) -> bool:
+    return address == _LOOPBACK6 or (len(address) == 4 and address[0] == 127)
 
 
 class Ip:
@@ -76,6 +81,8 @@ class Ip:
         )
         for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
+        self._known_paths: WeakSet[Path] = WeakSet()
+        """All that anybody still has, in the cache or not."""
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.path_mtus: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         """What is known to fit on the way to a destination, and until when that is believed (RFC 8201 5.2)."""
@@ -132,13 +139,16 @@ class Ip:
         *,
         preferred: float = inf,
         valid: float = inf,
+        now: float | None = None,
     ) -> InterfaceAddress:
         """Give an interface an address; the prefix is reached through it, for `valid` seconds from now.
 
         It is checked for duplicates (`Settings.duplicate_address_probes`). Raises `AddressUnavailable`.
         """
         octets = _octets(address)
-        if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
+        if now is not None:
+            self.now = now
+        if not self.is_unicast(octets) or _is_loopback(octets) or not 0 < prefix <= len(octets) * 8:
             raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
         own = InterfaceAddress(octets, prefix, preferred_until=self.now + preferred, valid_until=self.now + valid)
         known = interface.addresses.get(octets)
@@ -177,6 +187,9 @@ class Ip:
         self.path_mtus.move_to_end(remote)
         if len(self.path_mtus) > self.settings.max_paths:
             self.path_mtus.popitem(last=False)
+        for path in self._known_paths:
+            if path.remote == remote:
+                path.learn(mtu, until)
 
     def remove_address(self, interface: Interface, address: Address) -> None:
         """Take an address away; paths from it are dead."""
@@ -192,11 +205,16 @@ class Ip:
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
             self.routes.remove(octets, own.prefix, None, interface)
-        for key in [k for k, path in self._paths.items() if path.local == octets]:
-            path = self._paths.pop(key)
+        self._end_paths(octets)
+        self.forget_choices()
+
+    def _end_paths(self, local: bytes) -> None:
+        """Paths from an address that has gone are dead, whoever has them."""
+        for key in [key for key, path in self._paths.items() if path.local == local]:
+            del self._paths[key]
+        for path in [path for path in self._known_paths if path.local == local]:
             path.alive = False
             path.release()
-        self.forget_choices()
 
     def add_route(
         self,
@@ -221,7 +239,7 @@ class Ip:
 
     def is_local(self, address: bytes) -> bool:
         """Whether it is an address of this host."""
-        if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
+        if _is_loopback(address):
             return True
         return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
 
@@ -305,7 +323,9 @@ class Ip:
         source = local
         if source is None:
             source = remote if outgoing is self.loopback else self._source(remote, outgoing, now)
-        path = self._paths[key] = Path(self, outgoing, source, remote)
+        direct = interface is not None and interface is outgoing
+        path = self._paths[key] = Path(self, outgoing, source, remote, direct)
+        self._known_paths.add(path)
         if len(self._paths) > self.settings.max_paths:
             self._paths.popitem(last=False)[1].release()
         return path
@@ -342,7 +362,7 @@ class Ip:
         routes = self.routes.find(remote, interface)
         if routes:
             return self._gateway(routes) or remote
-        if scope(remote) == 2 or interface.name in self.interfaces:
+        if path.direct:
             return remote
         raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)} any more")
 
@@ -452,7 +472,7 @@ class Ip:
         own = interface.addresses[address]
         self.remove_address(interface, address)
         if address[:2] == b"\xfe\x80":
-            own.automatic = own.prefix == 64 and address == self.opaque(_LINK_LOCAL, interface, 0)
+            own.automatic |= own.prefix == 64 and address == self.opaque(_LINK_LOCAL, interface, 0)
         self.autoconfiguration.taken(interface, own, self.now)
         if self.on_duplicate is not None:
             self.on_duplicate(interface, address)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from mirage.types import Checksum, FrameMeta, Offload
 from mirage.types.devices import Buffer
 
-from ..errors import MessageTooLong
+from ..errors import MessageTooLong, NoRoute
 from ..wire import ethernet, ipv4, ipv6
 from ..wire.checksum import ones_sum, ones_sum_parts
 
@@ -50,6 +50,7 @@ class Path:
         "_routes",
         "_stale",
         "alive",
+        "direct",
         "fresh_until",
         "generation",
         "header",
@@ -61,7 +62,7 @@ class Path:
         "remote",
     )
 
-    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes) -> None:
+    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes, direct: bool = False) -> None:
         self._ip = ip
         self._neighbour: Neighbour | None = None
         self._routes = -1
@@ -71,6 +72,8 @@ class Path:
         self.interface = interface
         self.local = local
         self.remote = remote
+        self.direct = direct
+        """Whether `remote` is on the link even where no prefix says so, because the interface was asked for."""
         self.mtu = interface.mtu if len(local) == 4 else interface.mtu6
         """Octets of the largest IP packet that is known to fit, header included."""
         self.header = b""
@@ -93,6 +96,8 @@ class Path:
         False while the neighbour is being resolved. Raises `NoRoute`, `Unreachable` when resolution has failed lately.
         """
         ip = self._ip
+        if not self.alive:
+            raise NoRoute("the address that this goes out from is this host's no more")
         if now >= self._reduced_until:
             self._limit_mtu(now)
         if self._routes != ip.routes.version:
@@ -171,6 +176,14 @@ class Path:
             self.generation += 1
             self._reduced_until = now + self._ip.settings.path_mtu_lifetime
             self._ip.remember_mtu(self.remote, mtu, self._reduced_until)
+
+    def learn(self, mtu: int, until: float) -> None:
+        """Another path to the same destination was reduced."""
+        if mtu < self.mtu:
+            self.mtu = mtu
+            self.generation += 1
+            self._reduced_until = until
+            self.fresh_until = min(self.fresh_until, until)
             self.fresh_until = min(self.fresh_until, self._reduced_until)
 
     def release(self) -> None:
