@@ -129,8 +129,8 @@ def cases() -> dict[str, Callable[[], Found]]:
 
 
 def main() -> None:
-    """Run them all, or those named by MIRAGE_CASES."""
-    wanted = [name for name in os.environ.get("MIRAGE_CASES", "").split(",") if name]
+    """Run them all, or those named by MIRAGE_CASES, which a kernel's command line can hold: `execute_the_heap,hello`."""
+    wanted = [name.replace("_", " ") for name in os.environ.get("MIRAGE_CASES", "").split(",") if name]
     for name, case in cases().items():
         if wanted and name not in wanted:
             continue
