@@ -17,12 +17,19 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirage.net.testing import network_namespace
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
+
+
+_TENDER = ("-m", "mirage.hvt", "run", "--net")
+_TAP = "mirage-site"
+_ADDRESSES = ("--ipv4", "10.9.0.2/24", "--ipv6", "fd09::2/64")
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,17 @@ class Target:
     """The words behind the path; empty where the program uses the host's sockets."""
     needs: str = ""
     """A file of the host without which it cannot run."""
+    tap: bool = False
+    """Whether it runs on a TAP interface, in a network namespace that is made for it; needs root."""
 
     @property
     def gateway(self) -> bool:
         """Whether the program is on a network of its own, that a gateway joins to the host's."""
+        return self.own_stack and not self.tap
+
+    @property
+    def own_stack(self) -> bool:
+        """Whether it has a TCP/IP stack of its own."""
         return self.name != "unix"
 
 
@@ -50,11 +64,12 @@ TARGETS = {
     for target in (
         Target("unix", ("-t", "unix", "--network", "host"), ("-I",)),
         Target("unix-gateway", ("-t", "unix", "--network", "stack"), ("-I",), ("--device", "{net}")),
-        Target("hvt", ("-t", "hvt"), ("-m", "mirage.hvt", "run", "--net", "net0={net}"), needs="/dev/kvm"),
+        Target("hvt", ("-t", "hvt"), (*_TENDER, "net0={net}"), needs="/dev/kvm"),
+        Target("hvt-tap", ("-t", "hvt"), (*_TENDER, f"net0=tap:{_TAP}"), needs="/dev/kvm", tap=True),
     )
 }
 """The targets that can be built and booted: a process on the host's sockets, one on a stack of its own behind the
-gateway, and a virtual machine behind the gateway."""
+gateway, a virtual machine behind the gateway, and one on a TAP interface."""
 
 BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -77,20 +92,36 @@ class Artifact:
 
 
 class Running:
-    """A booted application. `url` has no slash at its end."""
+    """A booted application. `url` has no slash at its end.
 
-    def __init__(self, process: subprocess.Popen[str], echo: Callable[[str], object] | None = None) -> None:
+    `said` is the address that it said on its console, `url6` that over IPv6, where there is one.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        echo: Callable[[str], object] | None = None,
+        hosts: tuple[str, str] | None = None,
+        ended: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`hosts` are its IPv4 and IPv6 addresses where it says others; `ended` is called at the end."""
         self._process = process
+        self._ended = ended
         self._echo = echo
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            self.url = self._await_address()
+            self.said = self.url = self._await_address()
+            self.url6: str | None = None
+            if hosts is not None:
+                port = self.said.rpartition(":")[2]
+                self.url, self.url6 = (f"http://{host}:{port}" for host in hosts)
         except BaseException:
             process.kill()
             process.wait()
+            ended()
             raise
 
     @property
@@ -136,6 +167,7 @@ class Running:
         """The exit status, once it has ended by itself. Raises `subprocess.TimeoutExpired`."""
         status = self._process.wait(seconds)
         self._reader.join()
+        self._ended()
         return status
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
@@ -253,11 +285,17 @@ def boot(
     Behind the gateway port 0 cannot be left to the program, because the gateway has to know: a free one is chosen here,
     and is the same on both sides.
     """
+    target = TARGETS[artifact.target]
     arguments, publish = list(arguments), None
-    if TARGETS[artifact.target].gateway:
+    hosts: tuple[str, str] | None = None
+    network = ExitStack()
+    if target.own_stack:
         place = arguments.index("--port") + 1
         arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
-        publish = f"{arguments[place]}:{arguments[place]}"
+        publish, hosts = f"{arguments[place]}:{arguments[place]}", ("127.0.0.1", "[::1]")
+    if target.tap:
+        hosts = _make_tap(network)
+        arguments += _ADDRESSES
     process = subprocess.Popen(
         [*command(artifact, publish), *arguments],
         stdout=subprocess.PIPE,
@@ -268,7 +306,35 @@ def boot(
         # Ctrl-C at the terminal is for whoever booted it; the application gets one signal, from `stop`.
         process_group=0,
     )
-    return Running(process, echo)
+    return Running(process, echo, hosts, network.close)
+
+
+def run(artifact: Artifact, *arguments: str, publish: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Start what was built and wait for its end; what it said is both kinds of output."""
+    with ExitStack() as network:
+        if TARGETS[artifact.target].tap:
+            _make_tap(network)
+        return subprocess.run(
+            [*command(artifact, publish), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+
+def _make_tap(network: ExitStack) -> tuple[str, str]:
+    """Enter a network namespace with a TAP interface in it; the addresses that the application will have there."""
+    network.enter_context(network_namespace())
+    for words in (
+        ("tuntap", "add", "dev", _TAP, "mode", "tap"),
+        ("address", "add", "10.9.0.1/24", "dev", _TAP),
+        ("address", "add", "fd09::1/64", "dev", _TAP, "nodad"),
+        ("link", "set", _TAP, "up"),
+    ):
+        subprocess.run(["ip", *words], check=True)
+    return "10.9.0.2", "[fd09::2]"
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_client_that_does_not_read_holds_little_memory(load: Running, target: 
 
     On a stack of its own the buffers that otherwise lie in the kernel are the program's, and the gateway has its own.
     """
-    allowed = 90 * MEBIBYTE if targets.TARGETS[target].gateway else 30 * MEBIBYTE
+    allowed = 90 * MEBIBYTE if targets.TARGETS[target].own_stack else 30 * MEBIBYTE
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(Client(load.url))
         client.get("/zeros/65536")
