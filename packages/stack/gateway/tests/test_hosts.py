@@ -236,7 +236,8 @@ def test_only_addresses_of_the_network_are_forwarded() -> None:
                 sender = ipaddress.ip_address(source).packed
                 guest.device.send([udp4_frame(guest.device.mac, PLAN.mac(), (sender, 5), (b"\xc0\0\2\1", 9), b"lies")])
             async with asyncio.timeout(5):
-                while gateway.counters["udp.spoofed"] < 3:
+                # The stack itself does not believe the two that would be its own.
+                while gateway.counters["udp.spoofed"] + gateway._inside.stack.counters["ip.spoofed"] < 3:
                     await asyncio.sleep(0.001)
             assert gateway.counters["udp.out"] == 0
 
