@@ -53,6 +53,15 @@ LIBRARIES = {
 }
 """Debian packages without a program that tests use, and what for."""
 
+ON_REQUEST: dict[str, tuple[str, str]] = {
+    "bochs-bin": (
+        "bochs bochs-term bochsbios",
+        "emulates a machine with Intel's virtualisation: integration -- hvt --vmx",
+    ),
+    "xorriso": ("xorriso isolinux syslinux-common", "makes the CD that Bochs boots from"),
+}
+"""Programs of proofs that run only when they are asked for, with all the packages that go with each."""
+
 NOT_YET: dict[str, tuple[str, str]] = {
     "opam": ("opam", "the index for opam, which is not built yet"),
 }
@@ -60,8 +69,8 @@ NOT_YET: dict[str, tuple[str, str]] = {
 
 
 def debian_package(program: str) -> str:
-    """The Debian package that provides a program. Raises `LookupError` for a program that the table lacks."""
-    for table in (DEBIAN, NOT_YET):
+    """The Debian package, or packages, with a program. Raises `LookupError` for a program that the table lacks."""
+    for table in (DEBIAN, ON_REQUEST, NOT_YET):
         if program in table:
             return table[program][0]
     if program in LIBRARIES:
@@ -101,7 +110,7 @@ def _pythons() -> list[Finding]:
 
 def _programs() -> list[Finding]:
     found = []
-    for table, needed in ((DEBIAN, True), (NOT_YET, False)):
+    for table, needed in ((DEBIAN, True), (ON_REQUEST, False), (NOT_YET, False)):
         for program, (package, use) in table.items():
             path = shutil.which(program)
             found.append(Finding(program, bool(path), use, "" if path else f"apt-get install {package}", needed))

@@ -167,4 +167,7 @@ def test_dhcpcd(wire: Wire) -> None:
     assert binding.client[0] == 255
     (child,) = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGALRM)  # release, and end
-    wire.until(lambda: wire.standing() is Standing.FREED)
+    wire.until(lambda: wire.standing() is Standing.FREED or client.poll() is not None)
+    # Now and then, on a busy machine, it ends without a word to the server; what it says it does must arrive.
+    if "releasing lease" in (wire.folder / "log").read_text():
+        wire.until(lambda: wire.standing() is Standing.FREED)

@@ -31,8 +31,15 @@ async def network(
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test's coroutine; thirty seconds are an error, not a wait."""
-    asyncio.run(asyncio.wait_for(test(), 30))
+    """Run a test's coroutine; thirty seconds are an error, not a wait, and so is what a callback raises."""
+    raised: list[dict[str, Any]] = []
+
+    async def whole() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+        await asyncio.wait_for(test(), 30)
+
+    asyncio.run(whole())
+    assert not raised, raised
 
 
 def allow(text: str) -> Rule:

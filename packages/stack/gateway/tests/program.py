@@ -1,6 +1,7 @@
 """What `test_command.py` runs on a network of the gateway's: as a process, and as a guest on /dev/kvm.
 
-It serves HTTP at port 80, says its octets' digest at port 7, and asks whom it is told to.
+It asks the server that it is told of, by IPv4 and by IPv6; then it serves HTTP at port 80, says the digest of what it
+hears at port 7, and who asks at port 9.
 """
 
 import asyncio
@@ -21,6 +22,11 @@ async def http(reader, writer):
     writer.close()
 
 
+async def peer(reader, writer):
+    writer.write(writer.get_extra_info("peername")[0].encode())
+    writer.close()
+
+
 async def digest(reader, writer):
     found = hashlib.sha256()
     while data := await reader.read(1 << 18):
@@ -29,22 +35,25 @@ async def digest(reader, writer):
     writer.close()
 
 
+async def ask(address, words):
+    reader, writer = await asyncio.open_connection(address, int(OPTIONS["ask"]))
+    writer.write(words)
+    writer.write_eof()
+    print("heard", (await reader.read()).decode(), flush=True)
+    writer.close()
+
+
 async def main():
     loop = asyncio.get_running_loop()
-    for port, handle in ((80, http), (7, digest)):
+    for port, handle in ((80, http), (7, digest), (9, peer)):
         await asyncio.start_server(handle, "", port)
     interface = next(iter(loop.stack.interfaces.values()))
     print("offload", interface.offload.value, flush=True)
-    if "ask" in OPTIONS:
-        reader, writer = await asyncio.open_connection("10.0.2.2", int(OPTIONS["ask"]))
-        writer.write(b"from the guest")
-        writer.write_eof()
-        print("heard", (await reader.read()).decode(), flush=True)
-        writer.close()
-    for name in OPTIONS.get("names", "").split(","):
-        if name:
-            found = await loop.getaddrinfo(name, 80)
-            print("found", *sorted({address[4][0] for address in found}), flush=True)
+    await ask("10.0.2.2", b"by IPv4")
+    async with asyncio.timeout(20):  # the prefix is advertised at once; the address is tried out first
+        while not any(own.address[0] == 0xFD and not own.tentative for own in interface.addresses.values()):
+            await asyncio.sleep(0.01)
+    await ask("fd00::2", b"by IPv6")
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -7,15 +7,19 @@ import contextlib
 import hashlib
 import importlib
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mirage.gateway import Publication, bind
 from mirage.gateway.__main__ import main
+from mirage.gateway.publish import LOCALHOST
 from mirage.gateway.testing import Guest
 from networks import run
 
@@ -71,52 +75,65 @@ def curl(url: str) -> bytes:
 
 @contextlib.contextmanager
 def echo_server() -> Iterator[int]:
-    """Says again what one client says; its port."""
-    import threading
-
-    listener = socket.create_server(("127.0.0.1", 0))
+    """Says again what a client says, at one port of both loopbacks; the port."""
+    sockets = bind(Publication(LOCALHOST, 0, 1))
+    for listener in sockets:
+        listener.listen()
+    ended, ending = os.pipe()
 
     def serve() -> None:
-        with contextlib.suppress(OSError), listener, listener.accept()[0] as client:
-            while data := client.recv(65536):
-                client.sendall(b"echo of " + data)
+        while True:
+            ready, _, _ = select.select([ended, *sockets], [], [])
+            if ended in ready:
+                return
+            for listener in ready:
+                with contextlib.suppress(OSError), listener.accept()[0] as client:
+                    while data := client.recv(65536):
+                        client.sendall(b"echo of " + data)
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield listener.getsockname()[1]
+        yield sockets[0].getsockname()[1]
     finally:
-        with contextlib.suppress(OSError):
-            socket.create_connection(listener.getsockname(), timeout=1).close()
+        os.close(ending)
         thread.join()
+        os.close(ended)
+        for listener in sockets:
+            listener.close()
 
 
-def served(options: list[str], command: list[str]) -> None:
-    """What every kind of guest must do: be reached with both versions of IP, and carry octets intact."""
-    words = ["--publish", "0:80", "--publish", "0:7", "--stats", *options]
+def served(command: list[str]) -> None:
+    """What every kind of guest must do: reach and be reached with both versions of IP, and carry octets intact."""
+    options = ["--publish", "0:80", "--publish", "0:7", "--publish", "0:9", "--stats"]
     with echo_server() as port:
-        with running([*words, "--allow", f"127.0.0.1:{port}"], [*command, f"--ask={port}"]) as gateway:
-            web, sink = gateway.ports(2)
+        options += ["--allow", f"127.0.0.1:{port}", "--allow", f"[::1]:{port}"]
+        with running(options, [*command, f"--ask={port}"]) as gateway:
+            web, sink, peer = gateway.ports(3)
             (offload,) = gateway.until("offload")
             assert int(offload) & 7 == 7, "super-frames were not agreed on"
-            assert gateway.until("heard") == ["echo", "of", "from", "the", "guest"]
+            assert gateway.until("heard") == ["echo", "of", "by", "IPv4"]
+            assert gateway.until("heard") == ["echo", "of", "by", "IPv6"]
             gateway.until("ready")
             assert curl(f"http://127.0.0.1:{web}/") == b"hello\n"
             assert curl(f"http://[::1]:{web}/") == b"hello\n"
             assert len(curl(f"http://127.0.0.1:{web}/3000000")) == 3_000_000
+            for host, seen in (("127.0.0.1", "10.0.2.2"), ("::1", "fd00::2")):
+                with socket.create_connection((host, peer), timeout=20) as client:
+                    assert client.recv(100).decode() == seen
             content = bytes(range(256)) * 20_000
             with socket.create_connection(("127.0.0.1", sink), timeout=20) as client:
                 client.sendall(content)
                 client.shutdown(socket.SHUT_WR)
                 assert client.recv(100).decode() == hashlib.sha256(content).hexdigest()
-        assert "tcp.in 4, tcp.out 1" in "".join(gateway.said)
+        assert "tcp.in 6, tcp.out 2" in "".join(gateway.said)
 
 
 @pytest.mark.slow
 @pytest.mark.tool("curl")
 def test_a_process_on_its_own_stack() -> None:
     """`mirage-gateway run` gives a process a network: by DHCP, in and out, with super-frames."""
-    served([], [sys.executable, str(PROGRAM), "--device={net}"])
+    served([sys.executable, str(PROGRAM), "--device={net}"])
 
 
 @pytest.mark.slow
@@ -133,7 +150,7 @@ def test_a_virtual_machine(tmp_path: Path) -> None:
         tmp_path / "image.hvt", PROGRAM, path=folders, distributions=["dnspython"], devices={"net0": "net"},
         memory=128 << 20,
     ).path  # fmt: skip
-    served([], [sys.executable, "-m", "mirage.hvt", "run", "--net", "net0={net}", str(image)])
+    served([sys.executable, "-m", "mirage.hvt", "run", "--net", "net0={net}", str(image)])
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ _USAGE = """\
 usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
                       [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
        mirage-hvt resume [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
-                         [--unconfined] SNAPSHOT
+                         [--image IMAGE] [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
   --net NAME=fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]
@@ -26,6 +26,7 @@ usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=V
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
   --dump-core FILE where a guest that faults is written, for gdb
+  --image IMAGE    where the snapshot's image is, if no longer where it was
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
   --unconfined     keep this process's rights and system calls (to debug the tender itself)
@@ -85,7 +86,7 @@ def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
         name, equals, value = words.pop(0).partition("=")
         if name in {"--log-unknown", "--times", "--unconfined", "--help"}:
             options[name] = "yes"
-        elif name in {"--memory", "--snapshot", "--dump-core", *_REPEATED}:
+        elif name in {"--memory", "--snapshot", "--dump-core", "--image", *_REPEATED}:
             if not equals and not words:
                 raise _Usage(f"{name} wants a value\n{_USAGE}")
             text = value if equals else words.pop(0)
@@ -108,6 +109,8 @@ def run(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
+    if "--image" in options:
+        raise _Usage(f"--image is for a saved guest\n{_USAGE}")
     memory = options.get("--memory")
     if memory is not None and not memory.isdecimal():
         raise _Usage(f"--memory wants a number of MiB, and {memory!r} is none")
@@ -131,10 +134,16 @@ def resume(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core"}:
+    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core", "--image"}:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
-    core = options.get("--dump-core")
-    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices(), core=core), options, confine)
+    tender = Tender.resume(
+        snapshot,
+        stdin=_stdin(),
+        devices=options.devices(),
+        core=options.get("--dump-core"),
+        image=options.get("--image"),
+    )
+    return _serve(tender, options, confine)
 
 
 def _stdin() -> int | None:

@@ -26,6 +26,9 @@ __all__ = ["SETTINGS", "Inside"]
 
 _ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6 | Offload.ECN
 _LONGEST = 14 + 65535
+_SHORTEST = 14 + 20
+"""Octets of a frame with anything in it that `Inside.peek` looks for."""
+_TCP = 6
 _ROUNDS = 8
 """How often in one turn endpoints may react to each other before the loop's other work gets its turn."""
 _MIB = 1 << 20
@@ -126,7 +129,7 @@ class Inside:
             now = self.loop.time()
             if self.peek is not None:
                 for _, view in ours:
-                    if view[23 if view[12] == 8 else 20] != 6 or view[0] & 1:
+                    if len(view) >= _SHORTEST and (view[23 if view[12] == 8 else 20] != _TCP or view[0] & 1):
                         self.peek(view, now)
             self.stack.input(self.interface, ours, now)
             self._turn()

@@ -53,6 +53,7 @@ class Guest:
         ip.add_route(ipaddress.IPv4Network("0.0.0.0/0"), plan.gateway4, self.interface)
         ip.add_route(ipaddress.IPv6Network("::/0"), ROUTER_LINK_LOCAL, self.interface)
         self._scheduled = False
+        self._closed = False
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = inf
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +77,8 @@ class Guest:
 
     def _turn(self) -> None:
         self._scheduled = False
+        if self._closed:
+            return
         now = self.loop.time()
         for _ in range(8):
             for endpoint in self.stack.take_news():
@@ -147,6 +150,7 @@ class Guest:
 
     def close(self) -> None:
         """Pull the plug."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         if self._wake is not None:

@@ -8,7 +8,7 @@
 packetdrill loads a small shared object that forwards each call over a Unix socket as a request: ``op, length, a, b, c,
 d`` (two 32-bit and four 64-bit numbers, little-endian) and `length` octets; the reply is ``result, errno, length, x``
 and octets. All is in virtual time: it goes on when packetdrill sleeps or waits for a packet, and by one microsecond
-each time that it is asked, for packetdrill spins on it. A call that blocks is answered when it can be; packetdrill
+each time that it is asked, for packetdrill spins on it. A call that blocks is answered when it can be, and packetdrill
 makes such calls on a thread of its own, which has a connection of its own. As packetdrill closes what `accept` gave it
 once more when a script is over, the shared object should keep a descriptor of the process under each of our numbers.
 
