@@ -68,7 +68,8 @@ class Autoconfiguration:
     def __init__(self, ip: Ip) -> None:
         self._ip = ip
         self._links: dict[Interface, _Advertised] = {}
-        self._due = inf
+        self.due = inf
+        """When `poll` is wanted."""
 
     def start(self, interface: Interface, now: float) -> None:
         """Ask for routers on an interface that has just come up."""
@@ -251,7 +252,7 @@ class Autoconfiguration:
 
     def poll(self, now: float) -> None:
         """Ask again, and let what has had its time go."""
-        if now < self._due:
+        if now < self.due:
             return
         for interface, link in self._links.items():
             if link.left and link.at <= now:
@@ -280,10 +281,6 @@ class Autoconfiguration:
                 self._temporary(interface, own.address[:8] + bytes(8), other.valid_until, other.preferred_until, now)
                 return
 
-    def next_deadline(self) -> float:
-        """When `poll` is wanted."""
-        return self._due
-
     def reckon(self) -> None:
         """Addresses or routes have changed: find out when the next of them has had its time."""
         due = self._ip.routes.next_deadline()
@@ -298,7 +295,7 @@ class Autoconfiguration:
                     due = min(due, own.preferred_until)
             for names in (interface.dns_servers, interface.dns_domains):
                 due = min(due, min(names.values(), default=inf))
-        self._due = due
+        self.due = due
 
 
 def _end(now: float, lifetime: int) -> float:

@@ -52,6 +52,8 @@ class Duplicates:
     def __init__(self, ip: Ip) -> None:
         self._ip = ip
         self._checks: dict[tuple[Interface, bytes], _Check] = {}
+        self.due = inf
+        """When `poll` is wanted, at the latest."""
         self._defended: dict[tuple[Interface, bytes], float] = {}
 
     def start(self, interface: Interface, own: InterfaceAddress, now: float) -> None:
@@ -67,6 +69,7 @@ class Duplicates:
                 at += self._ip.chance.random() * _MAX_DELAY
         nonce = self._ip.chance.randbytes(6)
         self._checks[interface, own.address] = _Check(interface, own, probes, at, nonce)
+        self.due = min(self.due, at)
 
     def stop(self, interface: Interface, address: bytes) -> None:
         """The address is no longer to be ours."""
@@ -105,6 +108,8 @@ class Duplicates:
 
     def poll(self, now: float) -> None:
         """Send the probes and announcements that are due, and let addresses be ours that nobody else claimed."""
+        if now < self.due:
+            return
         for key, check in [(k, c) for k, c in self._checks.items() if c.at <= now]:
             own = check.own
             if check.probes:
@@ -120,10 +125,7 @@ class Duplicates:
             check.at = now + _ANNOUNCE_INTERVAL
             if not check.announcements:
                 self._checks.pop(key, None)
-
-    def next_deadline(self) -> float:
-        """When `poll` is wanted."""
-        return min((check.at for check in self._checks.values()), default=inf)
+        self.due = min((check.at for check in self._checks.values()), default=inf)
 
     def _interval(self, check: _Check) -> float:
         if len(check.own.address) == 16:

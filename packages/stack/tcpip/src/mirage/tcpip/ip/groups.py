@@ -67,7 +67,8 @@ class Groups:
     def __init__(self, ip: Ip) -> None:
         self._ip = ip
         self._changes: dict[tuple[Interface, int], _Changes] = {}
-        self._due = inf
+        self.due = inf
+        """When `poll` is wanted."""
 
     def join(self, interface: Interface, group: bytes, now: float) -> None:
         """Take packets for a group from an interface."""
@@ -95,7 +96,7 @@ class Groups:
         # RFC 3376 5.1: the newest change takes the place of what was still to be told of the group.
         changes.changed[group] = [kind, _ROBUSTNESS]
         changes.changed_at = now
-        self._due = min(self._due, now)
+        self.due = min(self.due, now)
 
     def query(self, interface: Interface, query: Query, size: int, now: float) -> None:
         """A router has asked; `size` is that of an address: 4 or 16 octets."""
@@ -111,11 +112,11 @@ class Groups:
             changes.everything_at = min(changes.everything_at, at)
         elif query.group in interface.groups and _reported(query.group):
             changes.answers[query.group] = min(changes.answers.get(query.group, inf), at)
-        self._due = min(self._due, at)
+        self.due = min(self.due, at)
 
     def poll(self, now: float) -> None:
         """Send what is due."""
-        if now < self._due:
+        if now < self.due:
             return
         for (interface, size), changes in self._changes.items():
             if changes.next_deadline() > now:
@@ -139,11 +140,7 @@ class Groups:
                         del changes.changed[group]
                 changes.changed_at = now + self._ip.chance.random() * _UNSOLICITED if changes.changed else inf
             self._report(interface, size, [Record(g, kind) for g, kind in records.items()], changes.version(now))
-        self._due = min((changes.next_deadline() for changes in self._changes.values()), default=inf)
-
-    def next_deadline(self) -> float:
-        """When `poll` is wanted."""
-        return self._due
+        self.due = min((changes.next_deadline() for changes in self._changes.values()), default=inf)
 
     def _report(self, interface: Interface, size: int, records: list[Record], version: int) -> None:
         self._ip.counters["groups.reports"] += len(records)

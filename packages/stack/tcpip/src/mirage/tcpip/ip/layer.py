@@ -507,7 +507,7 @@ class Ip:
         return min(
             self.neighbours.next_deadline(),
             self.reassembly.next_deadline(),
-            self.autoconfiguration.next_deadline(),
-            self.duplicates.next_deadline(),
-            self.groups.next_deadline(),
+            self.autoconfiguration.due,
+            self.duplicates.due,
+            self.groups.due,
         )

@@ -222,7 +222,9 @@ class Neighbours:
 
     def poll(self, now: float) -> list[Neighbour]:
         """Go on with what is due; returns those that were given up, which no longer have an address."""
-        lost = []
+        lost: list[Neighbour] = []
+        if not self._timed:
+            return lost
         for neighbour in [n for n in self._timed if n.at <= now]:
             if neighbour.state is Reachability.DELAY:
                 neighbour.state = Reachability.PROBE
@@ -245,4 +247,4 @@ class Neighbours:
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min((n.at for n in self._timed), default=inf)
+        return min((n.at for n in self._timed), default=inf) if self._timed else inf
