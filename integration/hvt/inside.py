@@ -129,7 +129,7 @@ def cases() -> dict[str, Callable[[], Found]]:
 
 
 def main() -> None:
-    """Run them all, or those named by MIRAGE_CASES, which a kernel's command line can hold: `execute_the_heap,hello`."""
+    """Run them all, or those that MIRAGE_CASES names, as a kernel's command line can: `execute_the_heap,hello`."""
     wanted = [name.replace("_", " ") for name in os.environ.get("MIRAGE_CASES", "").split(",") if name]
     for name, case in cases().items():
         if wanted and name not in wanted:
