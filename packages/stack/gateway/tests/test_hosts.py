@@ -235,9 +235,7 @@ def test_only_addresses_of_the_network_are_forwarded() -> None:
             for source in ("192.0.2.9", "127.0.0.1", "10.0.2.2"):
                 sender = ipaddress.ip_address(source).packed
                 guest.device.send([udp4_frame(guest.device.mac, PLAN.mac(), (sender, 5), (b"\xc0\0\2\1", 9), b"lies")])
-            refused = (
-                gateway._inside.stack.counters
-            )  # what claims to be from the gateway ends in its IP
+            refused = gateway._inside.stack.counters  # what claims to be from the gateway ends in its IP
             async with asyncio.timeout(5):
                 while gateway.counters["udp.spoofed"] + refused["ip.spoofed"] + refused["ip4.bad-source"] < 3:
                     await asyncio.sleep(0.001)
