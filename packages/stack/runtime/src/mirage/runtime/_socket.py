@@ -492,7 +492,7 @@ class StackSocket:
                 return False
             return bool(endpoint.receiver.readable or endpoint.eof or endpoint.state is State.CLOSED or self._shut)
         if isinstance(endpoint, Listener):
-            return bool(endpoint._ready)
+            return endpoint.waiting > 0
         return endpoint is None or endpoint.readable
 
     def writable(self) -> bool:

@@ -41,6 +41,11 @@ class Listener(Endpoint):
         """Whether `accept` has a connection to give."""
         return any(connection.state is not State.CLOSED for connection in self._ready)
 
+    @property
+    def waiting(self) -> int:
+        """How many connections wait to be accepted."""
+        return len(self._ready)
+
     def accept(self) -> Connection | None:
         """The next connection that is established, or None."""
         while self._ready:
