@@ -250,10 +250,14 @@ def build(target: str, application: Path = SITE, echo: Callable[[str], object] |
     return Artifact(target, path, log)
 
 
-def command(artifact: Artifact, publish: str | None = None) -> list[str]:
-    """The words that start an artifact, to which its boot arguments are added; `publish` is for the gateway."""
+def command(artifact: Artifact, publish: str | None = None, snapshot: Path | None = None) -> list[str]:
+    """The words that start an artifact, to which its boot arguments are added.
+
+    `publish` is for the gateway, `snapshot` the file that a virtual machine is saved to once it serves.
+    """
     target = TARGETS[artifact.target]
-    program = [sys.executable, *target.program, str(artifact.path), *target.network]
+    saving = [] if snapshot is None else ["--snapshot", str(snapshot)]
+    program = [sys.executable, *target.program, *saving, str(artifact.path), *target.network]
     if not target.gateway:
         return program
     published = [] if publish is None else ["--publish", publish]
@@ -277,8 +281,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def resume(artifact: Artifact, snapshot: Path, port: int) -> Iterator[str]:
+    """Let a saved virtual machine, which serves at `port`, go on behind a gateway; its address. For a `with` block."""
+    outside = free_port()
+    tender = ["-m", "mirage.hvt", "resume", "--net", "net0={net}", "--image", str(artifact.path), str(snapshot)]
+    gateway = ["-m", "mirage.gateway", "run", "--publish", f"{outside}:{port}", "--", sys.executable]
+    process = subprocess.Popen([sys.executable, *gateway, *tender], stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        yield f"http://127.0.0.1:{outside}"
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
 def boot(
-    artifact: Artifact, arguments: Sequence[str] = ("--port", "0"), echo: Callable[[str], object] | None = None
+    artifact: Artifact,
+    arguments: Sequence[str] = ("--port", "0"),
+    echo: Callable[[str], object] | None = None,
+    snapshot: Path | None = None,
 ) -> Running:
     """Start what was built and return once it has said its address. Raises `Failed`.
 
@@ -297,7 +318,7 @@ def boot(
         hosts = _make_tap(network)
         arguments += _ADDRESSES
     process = subprocess.Popen(
-        [*command(artifact, publish), *arguments],
+        [*command(artifact, publish, snapshot), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

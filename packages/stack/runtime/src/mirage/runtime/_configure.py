@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mirage.net import DeviceNetwork, SocketNetwork, TapNetwork
 from mirage.tcpip import Settings
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["Configuration", "configured", "open_device", "run"]
 
 _T = TypeVar("_T")
+_OFTEN = 0.02
+
+
+class Guest(Protocol):
+    """What `mirage.hvt.guest` has for a program in a virtual machine."""
+
+    def on_resume(self, callback: Callable[[], object], /) -> None:
+        """Call this in every guest that goes on from a snapshot."""
+
+    def snapshot(self) -> int:
+        """Save this guest. Raises `OSError` where its tender was given no file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +149,15 @@ async def configured(
             client.close()
 
 
+async def _save(guest: Guest, loop: StackEventLoop) -> None:
+    """Save the guest once somebody can connect to it; nothing where its tender has no file for it."""
+    while not loop.stack.tcp.listeners:
+        await asyncio.sleep(_OFTEN)
+    await asyncio.sleep(_OFTEN)  # whoever listens may have a word to say about it
+    with contextlib.suppress(OSError):
+        guest.snapshot()
+
+
 async def _usable(interface: Interface) -> None:
     """Return when no address is being checked for duplicates any more."""
     while any(getattr(own, "tentative", False) for own in interface.addresses.values()):
@@ -154,15 +175,16 @@ def run(
     configuration: Configuration | None = None,
     settings: Settings | None = None,
     install: bool = True,
-    on_resume: Callable[[Callable[[], object]], object] | None = None,
+    guest: Guest | None = None,
     debug: bool | None = None,
 ) -> _T:
     """Run a program on a network of its own, as `asyncio.run` does on the host's.
 
     `network` is a device, or what `open_device` takes; it is closed at the end. The addresses are as
     `Configuration.parse` has them, or a whole `configuration` takes their place. With `install`, `socket.socket` is the
-    stack's meanwhile. `on_resume` registers what must happen when a guest goes on from a snapshot:
-    `mirage.hvt.guest.on_resume`. Raises what `main` raises, `RuntimeMisuse`, `mirage.net.NetworkUnavailable`, and
+    stack's meanwhile. `guest` is the module `mirage.hvt.guest` in a virtual machine: once the program listens, it is
+    saved, if its tender was given a file for that; whoever goes on from there draws new secrets and asks for its lease
+    again. Raises what `main` raises, `RuntimeMisuse`, `mirage.net.NetworkUnavailable`, and
     `TimeoutError` when there is no address to be had.
     """
     try:
@@ -182,15 +204,19 @@ def run(
         assert isinstance(loop, StackEventLoop)
         interface = loop.attach(device)
         async with configured(loop, interface, wanted, names) as client:
-            if on_resume is not None:
-                on_resume(loop.reseed)
+            saving = None
+            if guest is not None:
+                guest.on_resume(loop.reseed)
                 if client is not None:
-                    on_resume(client.restart)
+                    guest.on_resume(client.restart)
+                saving = loop.create_task(_save(guest, loop))
             if install:
                 install_sockets(loop)
             try:
                 return await main
             finally:
+                if saving is not None:
+                    saving.cancel()
                 if install:
                     uninstall()
 

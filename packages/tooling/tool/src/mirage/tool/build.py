@@ -133,6 +133,8 @@ def plan(project: Project) -> Plan:
         for node in project.graph.devices
         for package in node.device.packages
     ]
+    if project.stack and project.target.guest:
+        asked.append((project.target.guest, f"the target {project.target.name}"))
     distributions = closure(asked)
     own = collect(project.folder, modules_of(project.graph.devices, project.folder))
     own["main.py"] = generate(project).encode()

@@ -12,7 +12,7 @@ import keyword
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import PurePath
 from typing import Any
 
@@ -25,7 +25,22 @@ from .project import HEADER, Project
 __all__ = ["data_names", "generate", "names"]
 
 _WIDTH = 120
-_TAKEN = {"arguments", "argparse", "asyncio", "data", "jobs", "main", "os", "parse_arguments", "run", "signal", "sys"}
+_GUEST = "from mirage.hvt import guest"
+"""For what a virtual machine does when it is saved, and when it goes on."""
+_TAKEN = {
+    "arguments",
+    "argparse",
+    "asyncio",
+    "data",
+    "guest",
+    "jobs",
+    "main",
+    "os",
+    "parse_arguments",
+    "run",
+    "signal",
+    "sys",
+}
 
 
 def generate(project: Project) -> str:
@@ -42,7 +57,8 @@ def generate(project: Project) -> str:
         "To change this program, change that file.",
     )
     linked = [*devices, stack] if stack else devices
-    parts = [f"{head}\n\n{_imports(linked, arguments, bool(blobs))}"]
+    guest = {_GUEST} if stack and project.target.guest else set()
+    parts = [f"{head}\n\n{_imports(linked, arguments, bool(blobs), guest)}"]
     definitions = dict.fromkeys(node.device.definition for node in devices if node.device.definition)
     parts.extend(definition.strip("\n").replace("{NAME}", project.name) for definition in definitions)
     if blobs:
@@ -50,6 +66,9 @@ def generate(project: Project) -> str:
     parts.append(_parser(project, arguments))
     parts.append(_main(project, devices, variables, blobs))
     start = _expression(stack, {}, {}, project.values) if stack else "asyncio.run(main(arguments))"
+    if stack and project.target.guest:
+        start = f"{start[:-1]}, guest=guest)"
+    start = "\n".join(_wrap(f"        {start}"))
     parts.append(_RUN.strip().replace("{NAME}", project.name).replace("{START}", start))
     return "\n\n\n".join(part for part in parts if part) + "\n"
 
@@ -65,7 +84,7 @@ def run() -> None:
     """Run the program; it ends when its jobs are done, or soon after it is asked to stop."""
     arguments = parse_arguments()
     try:
-        {START}
+{START}
     except asyncio.CancelledError:
         print("{NAME}: stopped", flush=True)
 '''
@@ -112,8 +131,8 @@ def _plain(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"""', "'''")
 
 
-def _imports(devices: Iterable[Made[Any]], arguments: Iterable[BootArgument[Any]], blobs: bool) -> str:
-    lines = {"import argparse", "import asyncio", "import signal"}
+def _imports(devices: Iterable[Made[Any]], arguments: Iterable[BootArgument[Any]], blobs: bool, more: Set[str]) -> str:
+    lines = {"import argparse", "import asyncio", "import signal"} | more
     lines |= {"import os"} if blobs else set()
     if any(one.kind is PATH for one in arguments):
         lines.add("from pathlib import Path")

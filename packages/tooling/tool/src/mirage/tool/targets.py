@@ -17,8 +17,8 @@ __all__ = ["DEFAULT", "TARGETS", "Target", "find_target"]
 class Target:
     """A kind of artifact. One that is not `built` is known by name only.
 
-    `stack`: it has no network but that of a TCP/IP stack of its own. `lacks` says of each thing of the host that a
-    device may use, and that this target does not have, why.
+    `stack`: it has no network but that of a TCP/IP stack of its own. `guest`: the package with what a program does when
+    it is saved. `lacks` says of each thing of the host that devices use, and that this target does not have, why.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Target:
     built: bool = False
     suffix: str = ""
     stack: bool = False
+    guest: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -39,6 +40,7 @@ TARGETS: Mapping[str, Target] = {
             built=True,
             suffix=".hvt",
             stack=True,
+            guest="mirage-hvt>=0.1,<0.2",
             lacks={
                 "files": "opens files of the host, which a virtual machine does not see; crunch(...) builds them in",
             },
