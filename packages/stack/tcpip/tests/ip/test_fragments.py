@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -159,3 +160,15 @@ def test_dont_fragment() -> None:
     with pytest.raises(MessageTooLong):
         endpoint.send(bytes(1473), PEER4, 9, now=host.now)
     assert host.out()[0][20:22] == b"\x40\0"
+
+
+@BOTH
+def test_rfc7739_5_3_identifications(version: int) -> None:
+    """They do not repeat soon for a destination, and one destination's tell nothing of another's."""
+    host = Lone()
+    local = OURS4 if version == 4 else OURS6
+    remotes = [local[:-1] + bytes([n]) for n in range(3, 60)]
+    first = [host.ip.identification(local, remote) for remote in remotes]
+    assert len({(b - a) % 2**32 for a, b in pairwise(first)}) > 50
+    one = [host.ip.identification(local, remotes[0]) & 0xFFFF for _ in range(2000)]
+    assert len(set(one)) == 2000

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mirage.tcpip import Settings
+from mirage.tcpip import MessageTooLong, Settings
 from mirage.tcpip.ip.interface import InterfaceAddress
 from taphost import KERNEL4, KERNEL6, OURS4, OURS6, TapHost, ip, sysctl
 
@@ -213,3 +213,37 @@ def test_the_kernel_sends_too_large_packets(family: socket.AddressFamily) -> Non
         endpoint.send(data, socket.inet_pton(family, kernel), 7, now=host.now)
         host.flush()
         assert peer.recv(1 << 17) == data
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_narrow_link_behind_the_kernel(version: int) -> None:
+    """The kernel as a router says that a packet is too big (RFC 1191, RFC 8201); the next one is made to fit."""
+    network, far, gateway = ("10.8.0.0/24", "10.8.0.9", KERNEL4) if version == 4 else ("fd08::/64", "fd08::9", KERNEL6)
+    with TapHost() as host:
+        sysctl("ipv4/ip_forward", "1")
+        sysctl("ipv6/conf/all/forwarding", "1")
+        ip("link", "add", "narrow", "type", "veth", "peer", "name", "beyond")
+        ip("link", "set", "beyond", "up")
+        ip("link", "set", "narrow", "mtu", "1300", "up")
+        ip("route", "add", network, "dev", "narrow")
+        ip("neighbour", "add", far, "lladdr", "02:00:00:00:00:99", "dev", "narrow")
+        host.stack.ip.add_route(ipaddress.ip_network(network), ipaddress.ip_address(gateway), host.interface)
+        remote = ipaddress.ip_address(far).packed
+        endpoint = host.stack.bind(version=version)
+        endpoint.dont_fragment = True
+        path = host.stack.ip.path(remote, host.now)
+        endpoint.send(bytes(1400), remote, 9, now=host.now)
+        host.until(lambda: path.mtu == 1300)
+        with pytest.raises(MessageTooLong):
+            endpoint.send(bytes(1400), remote, 9, now=host.now)
+        endpoint.dont_fragment = False
+        heard = host.stack.counters["icmp.errors-heard"]
+        endpoint.send(bytes(1400), remote, 9, now=host.now)
+        assert host.stack.counters["fragments.sent"] == 2
+        ping = host.stack.ping(gateway_octets := ipaddress.ip_address(gateway).packed)
+        ping.send(host.now)  # its answer comes after an error about the fragments would
+        host.until(lambda: ping.readable)
+        reply = ping.read()
+        assert reply is not None
+        assert reply.source == gateway_octets
+        assert host.stack.counters["icmp.errors-heard"] == heard

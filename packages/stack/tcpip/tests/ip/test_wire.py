@@ -229,3 +229,18 @@ def test_arbitrary_options(rest: bytes, times: bytes, options: bytes) -> None:
     """A router advertisement of well-formed options with anything in them is read, or is a `WireError`."""
     with contextlib.suppress(WireError):
         ndp.parse_router_advertisement(rest, memoryview(times + options))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("01010100", False), ("94040000", False), ("01830304", True), ("89030400", True), ("00830304", False)],
+)
+def test_rfc7126_source_routes(text: str, expected: bool) -> None:
+    """Found behind other options, not behind the end of the list."""
+    assert ipv4.source_routed(view(text)) is expected
+
+
+@pytest.mark.parametrize("text", ["9400", "94050000", "94"])
+def test_ipv4_options_of_impossible_lengths(text: str) -> None:
+    with pytest.raises(WireError):
+        ipv4.source_routed(view(text))

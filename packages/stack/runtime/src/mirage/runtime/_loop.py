@@ -109,6 +109,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
     def reseed(self) -> None:
         """Draw new secrets: for a guest that goes on from a snapshot, as others may. Open connections go on."""
         for stack in self._stacks:
+            stack.ip.reseed(self._random)
             stack.tcp.reseed(self._random)
 
     def interface_of(self, address: Sequence[Any]) -> Interface | None:

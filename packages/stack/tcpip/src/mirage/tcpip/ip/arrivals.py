@@ -104,6 +104,9 @@ class Arrivals:
             self._ip.counters["ip4.bad-checksum"] += 1
             return
         packet = packet[: header.total]
+        if header.length > ipv4.HEADER and ipv4.source_routed(packet[ipv4.HEADER : header.length]):
+            self._ip.counters["ip4.source-routed"] += 1  # RFC 7126 4.3, 4.4: nobody honest sends these
+            return
         mine, group = self._for_us(interface, header.destination, frame[0])
         if not mine:
             self._ip.counters["ip4.not-for-us"] += 1

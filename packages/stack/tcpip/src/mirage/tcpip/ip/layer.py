@@ -86,17 +86,21 @@ class Ip:
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.path_mtus: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         """What is known to fit on the way to a destination, and until when that is believed (RFC 8201 5.2)."""
-        self._key = random.generate(16)
-        self._identification = int.from_bytes(random.generate(4), "big")
+        self._identifications = [0] * 256
         self._drawn = 0
-        self.chance = Chance(self.secret_octets(16))  # noqa: S311 - it decides when, not what
-        """For times that only have to differ between hosts, never for what nobody may guess."""
+        self.reseed(random)
         self.arrivals = Arrivals(self)
         self.groups = Groups(self)
         self.duplicates = Duplicates(self)
         self.autoconfiguration = Autoconfiguration(self)
         self.on_duplicate: Callable[[Interface, bytes], None] | None = None
         """Is called when an address has turned out to be another host's, and is no longer ours."""
+
+    def reseed(self, random: Random) -> None:
+        """Draw the secrets anew, as a guest must that goes on from a snapshot like others. Addresses stay."""
+        self._key = random.generate(16)
+        self.chance = Chance(self.secret_octets(16))  # noqa: S311 - it decides when, not what
+        """For times that only have to differ between hosts, never for what nobody may guess."""
 
     # Interfaces, addresses, routes
 
@@ -291,10 +295,12 @@ class Ip:
         digest = hashlib.blake2s(local + remote, key=self._key, digest_size=4).digest()
         return int.from_bytes(digest, "big") & 0xFFFFF
 
-    def identification(self) -> int:
-        """A new one for a packet that may be fragmented."""
-        self._identification = self._identification + 1 & 0xFFFFFFFF
-        return self._identification
+    def identification(self, local: bytes, remote: bytes) -> int:
+        """A new one for a packet that may be fragmented: a destination's tell it nothing of others' (RFC 7739 5.3)."""
+        digest = hashlib.blake2s(b"id" + local + remote, key=self._key, digest_size=8).digest()
+        bucket = digest[7]
+        self._identifications[bucket] += 1
+        return int.from_bytes(digest[:4], "big") + self._identifications[bucket] & 0xFFFFFFFF
 
     def secret_octets(self, size: int) -> bytes:
         """Some that nobody can guess."""
@@ -401,7 +407,7 @@ class Ip:
         """The fragments of a packet that is too large for its path, each as header and octets."""
         packets: list[list[Buffer]] = []
         if len(path.local) == 4:
-            identification = self.identification() & 0xFFFF
+            identification = self.identification(path.local, path.remote) & 0xFFFF
             for offset, data, more in pieces(payload, path.mtu - ipv4.HEADER):
                 header = ipv4.build(
                     len(data),
@@ -416,7 +422,7 @@ class Ip:
                 )
                 packets.append([header, data])
         else:
-            identification = self.identification()
+            identification = self.identification(path.local, path.remote)
             for offset, data, more in pieces(payload, path.mtu - ipv6.HEADER - _FRAGMENT_HEADER):
                 header = ipv6.build(
                     _FRAGMENT_HEADER + len(data),

@@ -259,7 +259,7 @@ class Path:
                 self.remote,
                 hop_limit=hop_limit,
                 traffic_class=traffic_class,
-                identification=self._ip.identification() & 0xFFFF if fragment else 0,
+                identification=self._ip.identification(self.local, self.remote) & 0xFFFF if fragment else 0,
                 flags=0 if fragment else ipv4.DONT_FRAGMENT,
             )
         label = self._ip.flow_label(self.local, self.remote)

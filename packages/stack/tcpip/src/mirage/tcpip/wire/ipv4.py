@@ -8,10 +8,13 @@ from typing import NamedTuple
 from ..errors import WireError
 from .checksum import checksum
 
-__all__ = ["DONT_FRAGMENT", "HEADER", "MORE_FRAGMENTS", "Header4", "build", "parse"]
+__all__ = ["DONT_FRAGMENT", "HEADER", "MORE_FRAGMENTS", "Header4", "build", "parse", "source_routed"]
 
 HEADER = 20
 DONT_FRAGMENT, MORE_FRAGMENTS = 0x4000, 0x2000
+
+_SOURCE_ROUTES = {131, 137}
+"""Loose and strict (RFC 791 3.1)."""
 
 _LAYOUT = struct.Struct(">BBHHHBBH4s4s")
 
@@ -67,6 +70,21 @@ def parse(data: memoryview) -> Header4:
         source,
         destination,
     )
+
+
+def source_routed(options: memoryview) -> bool:
+    """Whether a header's options want the packet to go a way of its sender's choice. Raises `WireError`."""
+    at = 0
+    while at < len(options) and (kind := options[at]):
+        if kind in _SOURCE_ROUTES:
+            return True
+        if kind == 1:
+            at += 1
+            continue
+        if at + 1 >= len(options) or options[at + 1] < 2 or at + options[at + 1] > len(options):
+            raise WireError("an IPv4 option of an impossible length")
+        at += options[at + 1]
+    return False
 
 
 def build(
