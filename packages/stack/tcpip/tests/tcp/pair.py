@@ -95,6 +95,7 @@ class FakeIp:
         self.receivers: dict[int, Any] = {}
         self.error_receivers: dict[int, Any] = {}
         self.paths: dict[bytes, FakePath] = {}
+        self.loopback: FakeInterface | None = None
 
     def path(self, remote: bytes, now: float, local: bytes | None = None, interface: Any = None) -> FakePath:
         """The path to there; none to 203.0.113.0/24."""

@@ -106,6 +106,7 @@ class Stack:
         mac = interface.mac
         tap = interface.tap
         fast = self.fast
+        loopback = interface is self.ip.loopback
         for meta, frame in frames:
             if tap is not None:
                 tap("in", meta, (frame,), now)
@@ -136,6 +137,7 @@ class Stack:
                     and protocol == _TCP
                     and not fragment & 0x3FFF
                     and destination == mac
+                    and connection.loopback is loopback
                     and not offset & SYN  # it may begin a new connection
                     and _SHORTEST4 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right4(frame, end))
@@ -163,6 +165,7 @@ class Stack:
                     and kind == _TYPE6
                     and word >> 28 == 6
                     and destination == mac
+                    and connection.loopback is loopback
                     and not offset & SYN
                     and _SHORTEST6 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right6(frame, end))

@@ -81,6 +81,7 @@ class Connection(Endpoint):
         "last_sent",
         "life_at",
         "listener",
+        "loopback",
         "low_water",
         "max_window",
         "nodelay",
@@ -131,6 +132,8 @@ class Connection(Endpoint):
         """The peer has said that it sends no more."""
         self.closed_by_application = False
         self.listener: Listener | None = None
+        self.loopback = framer.path.interface is tcp.ip.loopback
+        """Whether it is between this host and itself: then nothing from a link is part of it."""
         # What was agreed on in the handshake
         self.path_generation = framer.path.generation
         self.peer_mss = 536  # RFC 9293 3.7.1, MUST-15

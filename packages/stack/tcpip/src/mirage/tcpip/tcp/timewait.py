@@ -22,12 +22,25 @@ _HALF = 0x80000000
 class TimeWait:
     """A small record in the place of the connection: it answers, and lets a newer connection take over."""
 
-    __slots__ = ("_framer", "_nxt", "_offset", "_rcv_nxt", "_recent", "_tcp", "_timestamps", "_window", "key", "until")
+    __slots__ = (
+        "_framer",
+        "_nxt",
+        "_offset",
+        "_rcv_nxt",
+        "_recent",
+        "_tcp",
+        "_timestamps",
+        "_window",
+        "key",
+        "loopback",
+        "until",
+    )
 
     def __init__(self, tcp: Tcp, connection: Connection, now: float) -> None:
         self._tcp = tcp
         self.key = connection.key
         self.until = now + tcp.settings.time_wait
+        self.loopback = connection.loopback
         self._framer = connection.framer
         self._nxt = connection.sender.nxt
         self._rcv_nxt = connection.receiver.nxt
