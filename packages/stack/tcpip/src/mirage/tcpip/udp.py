@@ -230,7 +230,8 @@ class Udp:
         newest. Raises `AddressInUse`, `AddressUnavailable`, `LimitReached`.
         """
         if local is not None and not any(local):
-            local, version = None, 4 if len(local) == 4 else 6
+            version = 4 if len(local) == 4 else 6
+            local = None
         if local is not None:
             version = 4 if len(local) == 4 else 6
             if not self.ip.is_local(local) and not self.ip.is_group(local):
@@ -330,11 +331,12 @@ class Udp:
         remote_port = int.from_bytes(error.quoted[2:4], "big")
         version = 4 if len(error.remote) == 4 else 6
         if error.kind is ErrorKind.PACKET_TOO_BIG:
-            self.ip.path(error.remote, now).reduce(error.mtu, now)
-            return
+            return  # the IP layer has reduced the path, and the next datagram is fragmented
         text = f"{error.kind.value}, says {ipaddress.ip_address(error.reporter)}"
         refused = error.kind is ErrorKind.PORT_UNREACHABLE
         failure: NetworkFailure = ConnectionRefused(text) if refused else Unreachable(text)
         for endpoint in self._bound.get((version, port), ()):
+            if endpoint.local not in {None, error.local}:
+                continue
             if endpoint.remote is None or endpoint.remote == (error.remote, remote_port):
                 endpoint._failed(failure)

@@ -23,7 +23,7 @@ from ..settings import Settings
 from ..wire import arp, ethernet, icmp, ipv4, ipv6
 from ..wire.checksum import ones_sum
 from . import errors, ndp
-from .fragments import Reassembly, pieces
+from .fragments import Reassembly, Whole, pieces
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
@@ -73,6 +73,7 @@ class Ip:
         for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
+        self._routes_seen = 0
         self._key = random.generate(16)
         self._identification = int.from_bytes(random.generate(4), "big")
 
@@ -126,6 +127,7 @@ class Ip:
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
             self.routes.remove(octets, own.prefix, None, interface)
+        self.routes.version += 1
         for key in [k for k, path in self._paths.items() if path.local == octets]:
             path = self._paths.pop(key)
             path.alive = False
@@ -157,6 +159,10 @@ class Ip:
         if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
             return True
         return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
+
+    def may_send_from(self, interface: Interface, address: bytes) -> bool:
+        """Whether packets go out from an address: one of this host, none yet (`0.0.0.0`), or a gateway's client."""
+        return interface.transparent or not any(address) or self.is_local(address)
 
     @staticmethod
     def is_group(address: bytes) -> bool:
@@ -424,7 +430,7 @@ class Ip:
         if not mine:
             self.counters["ip4.not-for-us"] += 1
             return
-        if header.source != bytes(4) and not self.is_unicast(header.source):
+        if header.source != bytes(4) and not self._may_come(interface, header.source):
             self.counters["ip4.bad-source"] += 1
             return
         payload, checksum = packet[header.length :], meta.checksum
@@ -434,7 +440,7 @@ class Ip:
             whole = self.reassembly.add(key, header.offset, payload, more, packet, now)
             if whole is None:
                 return
-            payload, checksum = memoryview(whole), Checksum.COMPLETE
+            payload, packet, checksum = memoryview(whole.payload), whole.first, Checksum.COMPLETE
         self._up(
             Packet(
                 interface,
@@ -460,7 +466,7 @@ class Ip:
         if not mine:
             self.counters["ip6.not-for-us"] += 1
             return
-        if header.source[0] == 0xFF:
+        if any(header.source) and not self._may_come(interface, header.source):
             self.counters["ip6.bad-source"] += 1
             return
         about = Packet(
@@ -487,11 +493,25 @@ class Ip:
             whole = self.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
             if whole is None:
                 return
-            payload, protocol, checksum = memoryview(whole), fragment.next_header, Checksum.COMPLETE
-        self._up(about._replace(protocol=protocol, payload=payload, checksum=checksum), frame, now)
+            packet, checksum = _unfragmented(whole), Checksum.COMPLETE
+            inner = ipv6.walk(packet, packet[6])
+            if inner.protocol == ipv6.FRAGMENT:
+                raise WireError("a fragment within fragments")
+            payload, protocol = packet[inner.offset :], inner.protocol
+        self._up(
+            about._replace(protocol=protocol, payload=payload, checksum=checksum, packet=packet),
+            frame,
+            now,
+            inner.pointer,
+        )
 
-    def _up(self, packet: Packet, frame: memoryview, now: float) -> None:
-        """Hand a whole packet to whom it is for."""
+    def _may_come(self, interface: Interface, source: bytes) -> bool:
+        """Whether a packet can be from there: not from a group, nor from outside in this host's own name (RFC 1122
+        3.2.1.3, RFC 4291 2.5.3)."""
+        return self.is_unicast(source) and (interface is self.loopback or not self.is_local(source))
+
+    def _up(self, packet: Packet, frame: memoryview, now: float, pointer: int = 0) -> None:
+        """Hand a whole packet to whom it is for; `pointer` is where its protocol is told."""
         protocol = packet.protocol
         if protocol == (_ICMP4 if len(packet.source) == 4 else _ICMP6):
             self._icmp(packet, frame, now)
@@ -501,7 +521,7 @@ class Ip:
             receiver(packet, now)
         elif protocol != ipv6.NO_NEXT:
             self.counters["ip.unknown-protocol"] += 1
-            errors.report(self, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=6)
+            errors.report(self, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=pointer)
 
     def _icmp(self, packet: Packet, frame: memoryview, now: float) -> None:
         message = icmp.parse(packet.payload)
@@ -524,8 +544,13 @@ class Ip:
                 receiver(packet, now)
         else:
             error = errors.heard(packet, message)
-            if error is not None and error.protocol in self.error_receivers:
-                self.error_receivers[error.protocol](error, now)
+            if error is None or not self.may_send_from(packet.interface, error.local):
+                return
+            if error.kind is ErrorKind.PACKET_TOO_BIG and error.protocol != _TCP:
+                self.reduce(error, now)  # TCP looks first whether the packet is one of its own (RFC 5927 7)
+            receive = self.error_receivers.get(error.protocol)
+            if receive is not None:
+                receive(error, now)
 
     def _echo(self, packet: Packet, message: icmp.Icmp, now: float) -> None:
         """Answer an echo request (RFC 1122 3.2.2.6, RFC 4443 4.2); of IPv4 not one to a broadcast."""
@@ -542,6 +567,14 @@ class Ip:
             answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
         path.send(packet.protocol, [answer], now, fragment=True)
 
+    def reduce(self, error: IcmpError, now: float) -> None:
+        """A router says that packets to an address must be smaller (RFC 1191 6.3, RFC 8201 4)."""
+        for index in (-1, *(i.index for i in self.interfaces.values())):
+            for local in (None, error.local):
+                path = self._paths.get((error.remote, local, index))
+                if path is not None and path.interface is not self.loopback:
+                    path.reduce(error.mtu, now)
+
     def port_unreachable(self, packet: Packet, now: float) -> None:
         """Nobody is at the port (RFC 1122 4.1.3.1)."""
         errors.report(self, ErrorKind.PORT_UNREACHABLE, packet, now)
@@ -551,6 +584,10 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
+        if self._routes_seen != self.routes.version:
+            self._routes_seen = self.routes.version
+            for path in self._paths.values():
+                path.fresh_until = -inf
         self.neighbours.poll(now)
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
@@ -566,3 +603,16 @@ class Ip:
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
         return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), inf)
+
+
+def _unfragmented(whole: Whole) -> memoryview:
+    """The IPv6 packet without its fragment header (RFC 8200 4.5). Raises `WireError`."""
+    inner = ipv6.walk(whole.first, whole.first[6])
+    assert inner.fragment is not None
+    before = bytearray(whole.first[: inner.offset - _FRAGMENT_HEADER])
+    size = len(before) - ipv6.HEADER + len(whole.payload)
+    if size > 65535:
+        raise WireError("fragments of an IPv6 packet that is too long")
+    before[inner.pointer] = inner.fragment.next_header
+    before[4:6] = size.to_bytes(2, "big")
+    return memoryview(bytes(before) + whole.payload)

@@ -31,6 +31,8 @@ _DELAY = 5.0
 _PROBES = 3
 _QUEUE = 16
 """Packets that wait for one neighbour; RFC 4861 7.2.2 asks for at least one."""
+_WAITING = 1 << 20
+"""Octets that wait for all neighbours together."""
 _FAILED_FOR = 1.0
 
 
@@ -65,7 +67,7 @@ class Neighbour:
         self.router = False
         self.paths: list[Callable[[], None]] = []
         """What to call when `mac` changes."""
-        self._queue: list[Callable[[bytes], None]] = []
+        self._queue: list[tuple[int, Callable[[bytes], None]]] = []
 
 
 class Neighbours:
@@ -83,6 +85,7 @@ class Neighbours:
         self._solicit = solicit
         self.known: dict[tuple[int, bytes], Neighbour] = {}
         self._timed: set[Neighbour] = set()
+        self._waiting = 0
 
     def find(self, interface: Interface, address: bytes) -> Neighbour:
         """The entry for an address; made if there is none."""
@@ -95,19 +98,19 @@ class Neighbours:
         return found
 
     def _evict(self) -> None:
-        """Make room: first what never answered, then the oldest."""
-        victim = next((n for n in self.known.values() if not n.mac), None) or next(
-            (n for n in self.known.values() if n.state is not Reachability.PERMANENT), None
-        )
-        if victim is not None:
+        """Make room: first what never answered, then what nobody sends to, then the oldest."""
+        changing = [n for n in self.known.values() if n.state is not Reachability.PERMANENT]
+        if changing:
             self._counters["neighbours.evicted"] += 1
-            self._drop(victim)
+            self._drop(min(changing, key=lambda n: (bool(n.mac), bool(n.paths))))
 
     def _drop(self, neighbour: Neighbour) -> None:
         self.known.pop((neighbour.interface.index, neighbour.address), None)
         self._timed.discard(neighbour)
         neighbour.mac = b""
-        neighbour._queue.clear()
+        # A path may still hold it, and begins anew when it is used.
+        neighbour.state, neighbour.probes, neighbour.at = Reachability.INCOMPLETE, 0, inf
+        self._take_queue(neighbour)
         self._changed(neighbour)
 
     def forget(self, interface: Interface) -> None:
@@ -142,13 +145,25 @@ class Neighbours:
             self._probe(neighbour, now)
         return 0.0
 
-    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None]) -> None:
-        """Call `send` with the Ethernet address once it is known; the oldest of too many gives way."""
+    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], size: int) -> None:
+        """Call `send` with the Ethernet address once it is known; the oldest of too many gives way.
+
+        `size` is how many octets wait for that; beyond a sum over all neighbours the packet is dropped.
+        """
         queue = neighbour._queue
         if len(queue) >= _QUEUE:
-            del queue[0]
+            self._waiting -= queue.pop(0)[0]
             self._counters["neighbours.queue-full"] += 1
-        queue.append(send)
+        if self._waiting + size > _WAITING:
+            self._counters["neighbours.queue-full"] += 1
+            return
+        self._waiting += size
+        queue.append((size, send))
+
+    def _take_queue(self, neighbour: Neighbour) -> list[Callable[[bytes], None]]:
+        queue, neighbour._queue = neighbour._queue, []
+        self._waiting -= sum(size for size, _ in queue)
+        return [send for _, send in queue]
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
@@ -191,8 +206,7 @@ class Neighbours:
             neighbour.state = Reachability.STALE
             neighbour.at = now
             self._timed.discard(neighbour)
-        queue, neighbour._queue = neighbour._queue, []
-        for send in queue:
+        for send in self._take_queue(neighbour):
             send(mac)
 
     def set_permanent(self, interface: Interface, address: bytes, mac: bytes) -> None:
@@ -222,7 +236,7 @@ class Neighbours:
             neighbour.at = now + _FAILED_FOR
             neighbour.mac = b""
             neighbour.probes = 0
-            neighbour._queue.clear()
+            self._take_queue(neighbour)
             self._changed(neighbour)
             lost.append(neighbour)
         return lost

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from mirage.types import Checksum, FrameMeta, Offload
 from mirage.types.devices import Buffer
 
-from ..errors import MessageTooLong
+from ..errors import MessageTooLong, NoRoute
 from ..wire import ethernet, ipv4, ipv6
 from ..wire.checksum import ones_sum, ones_sum_parts
 
@@ -114,6 +114,9 @@ class Path:
     def _choose(self, now: float) -> None:
         """Find the next hop (RFC 4861 5.2). Raises `NoRoute`."""
         ip = self._ip
+        if not self.alive or not ip.may_send_from(self.interface, self.local):
+            self.alive = False
+            raise NoRoute("the local address has gone")
         hop = ip.next_hop(self, now)
         old = self._neighbour
         if old is not None:
@@ -212,15 +215,15 @@ class Path:
         else:
             packets = ip.fragmented(self, protocol, b"".join(parts), traffic_class, limit)
         kind = (ethernet.IPV4 if len(self.local) == 4 else ethernet.IPV6).to_bytes(2, "big")
-        for packet in packets:
-            if ready:
-                self._transmit(meta, kind, packet, self.header[:6])
-            else:
-                assert self._neighbour is not None
-                ip.neighbours.when_known(self._neighbour, partial(self._transmit, meta, kind, packet))
+        if ready:
+            self._transmit(meta, kind, packets, self.header[:6])
+        else:
+            assert self._neighbour is not None
+            ip.neighbours.when_known(self._neighbour, partial(self._transmit, meta, kind, packets), size)
 
-    def _transmit(self, meta: FrameMeta, kind: bytes, packet: list[Buffer], mac: bytes) -> None:
-        self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
+    def _transmit(self, meta: FrameMeta, kind: bytes, packets: list[list[Buffer]], mac: bytes) -> None:
+        for packet in packets:
+            self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
 
     def _header(self, protocol: int, size: int, traffic_class: int, hop_limit: int, fragment: bool) -> bytes:
         """The IP header of a packet that fits. One that may be fragmented on its way has an identification."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING
 
 from ..errors import LimitReached
@@ -32,7 +31,6 @@ class Route:
     """None: the destinations are neighbours."""
     interface: Interface
     metric: int = 0
-    expires: float = inf
     automatic: bool = False
     """Whether a router's advertisement made it."""
 
@@ -91,10 +89,6 @@ class Routes:
     def all(self) -> list[Route]:
         """Every route."""
         return [route for table in self._by_length.values() for routes in table.values() for route in routes]
-
-    def next_deadline(self) -> float:
-        """When the next route expires."""
-        return min((route.expires for route in self.all()), default=inf)
 
 
 def _masked(address: bytes, length: int) -> bytes:
