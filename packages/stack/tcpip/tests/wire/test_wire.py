@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -101,36 +102,32 @@ PARSERS: list[Callable[[memoryview], Any]] = [
 @pytest.mark.parametrize("parse", PARSERS)
 @given(st.binary(max_size=120))
 def test_any_octets_are_parsed_or_refused(parse: Callable[[memoryview], Any], data: bytes) -> None:
-    try:
+    with contextlib.suppress(WireError):
         parse(memoryview(data))
-    except WireError as error:
-        assert str(error)
 
 
 @given(st.sampled_from([0, 43, 44, 60]), st.binary(min_size=40, max_size=200))
 def test_any_extension_headers_end(first: int, data: bytes) -> None:
     """RFC 8504 5.3: a chain is walked to its end, or refused; never past the packet."""
-    try:
+    with contextlib.suppress(WireError):
         inner = ipv6.walk(memoryview(data), first)
-    except WireError:
-        return
-    assert 40 <= inner.offset <= len(data)
-    assert inner.pointer < len(data)
+        assert 40 <= inner.offset <= len(data)
+        assert inner.pointer < len(data)
 
 
 @pytest.mark.parametrize(
-    ("option", "code"),
-    [(0x1E, None), (0x80 | 0x1E, 2), (0xC0 | 0x1E, 3)],
+    ("option", "to_groups"),
+    [(0x1E, None), (0x80 | 0x1E, True), (0xC0 | 0x1E, False)],
 )
-def test_rfc8200_4_2_unknown_options(option: int, code: int | None) -> None:
+def test_rfc8200_4_2_unknown_options(option: int, to_groups: bool | None) -> None:
     """The two highest bits say: go past it, or answer with a Parameter Problem that points at it."""
     packet = bytes(40) + bytes([17, 0, option, 4, 0, 0, 0, 0])
-    if code is None:
+    if to_groups is None:
         assert ipv6.walk(memoryview(packet), 60).protocol == 17
         return
     with pytest.raises(ipv6.BadExtension) as bad:
         ipv6.walk(memoryview(packet), 60)
-    assert (bad.value.code, bad.value.pointer) == (code, 42)
+    assert (bad.value.code, bad.value.pointer, bad.value.to_groups) == (2, 42, to_groups)
 
 
 def test_rfc5095_routing_headers_are_not_followed() -> None:

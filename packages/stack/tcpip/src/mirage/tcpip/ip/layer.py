@@ -484,6 +484,7 @@ class Ip:
         try:
             inner = ipv6.walk(packet, header.next_header)
         except ipv6.BadExtension as bad:
+            about = about._replace(group=group and not bad.to_groups)
             errors.report(self, ErrorKind.PARAMETER_PROBLEM, about, now, code=bad.code, pointer=bad.pointer)
             raise
         payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
