@@ -29,7 +29,9 @@ def test_agrees_with_a_naive_table(
     naive: list[tuple[IPv4Network | IPv6Network, Route]] = []
     for add, route in history:
         prefix = ip_network((route.prefix, route.length), strict=False)
-        same = [n for n in naive if n[0] == prefix and n[1].gateway == route.gateway and n[1].interface is route.interface]
+        same = [
+            n for n in naive if n[0] == prefix and n[1].gateway == route.gateway and n[1].interface is route.interface
+        ]
         naive = [n for n in naive if n not in same]
         if add:
             table.add(route)
@@ -80,7 +82,9 @@ def test_rfc6724_10_1_source_selection(destination: str, own: list[str], expecte
         candidates = []
         for text in order:
             address, _, state = text.partition(" ")
-            entry = InterfaceAddress(packed(address), 64, temporary=state == "temporary", tentative=state == "tentative")
+            entry = InterfaceAddress(
+                packed(address), 64, temporary=state == "temporary", tentative=state == "tentative"
+            )
             if state == "deprecated":
                 entry.preferred_until = 0.0
             candidates.append((LINKS[0], entry))

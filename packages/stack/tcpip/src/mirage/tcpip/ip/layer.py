@@ -23,6 +23,7 @@ from ..settings import Settings
 from ..wire import arp, ethernet, icmp, ipv4, ipv6
 from ..wire.checksum import ones_sum
 from . import errors, ndp
+from .duplicates import Duplicates
 from .fragments import Reassembly, Whole, pieces
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
@@ -73,7 +74,9 @@ class Ip:
         for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
+        self.duplicates = Duplicates(self)
         self._routes_seen = 0
+        self._draws = 0
         self._key = random.generate(16)
         self._identification = int.from_bytes(random.generate(4), "big")
 
@@ -106,16 +109,36 @@ class Ip:
         self.neighbours.forget(interface)
         self.interfaces.pop(interface.name, None)
 
-    def add_address(self, interface: Interface, address: Address, prefix: int) -> InterfaceAddress:
-        """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`."""
+    def add_address(
+        self, interface: Interface, address: Address, prefix: int, *, check: bool = False, now: float | None = None
+    ) -> InterfaceAddress:
+        """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`.
+
+        `check`: it is tentative until some seconds of `poll` have shown that nobody else has it; otherwise it is used
+        at once.
+        """
         octets = _octets(address)
         if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
             raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
         own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
         self.routes.add(Route(octets, prefix, None, interface))
-        if len(octets) == 4:
-            self._announce(interface, octets)
+        if check:
+            self.duplicates.check(interface, own, self.now if now is None else now)
+        else:
+            self.assigned(interface, own)
         return own
+
+    def assigned(self, interface: Interface, own: InterfaceAddress) -> None:
+        """An address is this host's from now on."""
+        own.tentative = False
+        self.forget_choices()
+        if len(own.address) == 4:
+            self.announce(interface, own.address)
+
+    def forget_choices(self) -> None:
+        """The addresses have changed: whoever asks for a path next has its source chosen anew."""
+        for key in [key for key in self._paths if key[1] is None]:
+            self._paths.pop(key).release()
 
     def remove_address(self, interface: Interface, address: Address) -> None:
         """Take an address away; paths from it are dead."""
@@ -127,6 +150,7 @@ class Ip:
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
             self.routes.remove(octets, own.prefix, None, interface)
+        self.duplicates.forget(interface, octets)
         self.routes.version += 1
         for key in [k for k, path in self._paths.items() if path.local == octets]:
             path = self._paths.pop(key)
@@ -158,6 +182,9 @@ class Ip:
         """Whether it is an address of this host."""
         if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
             return True
+        return self._has(address)
+
+    def _has(self, address: bytes) -> bool:
         return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
 
     def may_send_from(self, interface: Interface, address: bytes) -> bool:
@@ -220,6 +247,15 @@ class Ip:
         """A new one for a packet that may be fragmented."""
         self._identification = self._identification + 1 & 0xFFFFFFFF
         return self._identification
+
+    def draw_octets(self, size: int) -> bytes:
+        """Octets that nobody can guess and that do not disturb what others draw from the stack's randomness."""
+        self._draws += 1
+        return hashlib.blake2s(b"draw%d" % self._draws, key=self._key, digest_size=size).digest()
+
+    def draw(self) -> float:
+        """A number in [0, 1), for delays."""
+        return int.from_bytes(self.draw_octets(4), "big") / 2**32
 
     def _opaque(self, prefix: bytes, interface: Interface) -> bytes:
         """An address that says nothing of the hardware and stays while this stack lives (RFC 7217 5)."""
@@ -353,7 +389,13 @@ class Ip:
     def _arp(self, interface: Interface, frame: memoryview, now: float) -> None:
         """RFC 826: learn, and answer for this host's addresses."""
         message = arp.parse(frame[ethernet.HEADER :])
+        checked = message.sender if any(message.sender) else message.target
+        if message.sender_mac != interface.mac and (tried := interface.addresses.get(checked)) and tried.tentative:
+            self.duplicates.found(interface, checked, now)  # RFC 5227 2.1.1
+            return
         own = interface.addresses.get(message.target)
+        if own is not None and own.tentative:
+            own = None
         if message.sender in interface.addresses and message.sender_mac != interface.mac:
             self.counters["ip4.address-conflicts"] += 1
             self._defend(interface, message.sender)
@@ -379,9 +421,9 @@ class Ip:
     def _defend(self, interface: Interface, address: bytes) -> None:
         """Somebody else uses our address: say so, seldom (RFC 5227 2.4)."""
         if self.error_bucket.take(self.now):
-            self._announce(interface, address)
+            self.announce(interface, address)
 
-    def _announce(self, interface: Interface, address: bytes) -> None:
+    def announce(self, interface: Interface, address: bytes) -> None:
         """Tell the link where an IPv4 address is (RFC 5227 2.3)."""
         message = arp.Arp(arp.REQUEST, interface.mac, address, bytes(6), address)
         self.transmit_plain(interface, ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
@@ -397,15 +439,13 @@ class Ip:
         message = arp.Arp(arp.REQUEST, interface.mac, source or bytes(4), bytes(6), target)
         self.transmit_plain(interface, mac or ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
-    def duplicate(self, interface: Interface, address: bytes, now: float) -> None:
-        """An address that was being tried out is somebody else's (RFC 4862 5.4.5)."""
-        self.counters["ip6.duplicate-addresses"] += 1
-        self.remove_address(interface, address)
-
     def _for_us(self, interface: Interface, destination: bytes, to: int) -> tuple[bool, bool]:
         """Whether a packet is for this host, and whether it came to a group or a broadcast."""
         group = bool(to & 1)
-        if destination in interface.addresses or (interface is self.loopback and self.is_local(destination)):
+        own = interface.addresses.get(destination)
+        if own is not None:
+            return not own.tentative, group
+        if interface is self.loopback and self.is_local(destination):
             return True, group
         if self.is_group(destination):
             joined = destination in interface.groups or destination in {_ALL_NODES6, _ALL_SYSTEMS4}
@@ -415,7 +455,7 @@ class Ip:
             return joined or solicited, True
         if self.is_broadcast(interface, destination):
             return True, True
-        if any(destination in other.addresses for other in self.interfaces.values()):
+        if self._has(destination):
             return True, group  # RFC 1122 3.3.4.2, the weak model: an address belongs to the host
         return interface.transparent and self.is_unicast(destination), group
 
@@ -585,10 +625,7 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
-        if self._routes_seen != self.routes.version:
-            self._routes_seen = self.routes.version
-            for path in self._paths.values():
-                path.fresh_until = -inf
+        self.duplicates.poll(now)
         self.neighbours.poll(now)
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
@@ -600,10 +637,14 @@ class Ip:
                 interface, bytes(source), bytes(destination), 0, first[:0], Checksum.COMPLETE, 0, 0, first, False
             )
             errors.report(self, ErrorKind.TIME_EXCEEDED, about, now)
+        if self._routes_seen != self.routes.version:
+            self._routes_seen = self.routes.version
+            for path in self._paths.values():
+                path.fresh_until = -inf
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), inf)
+        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), self.duplicates.next_deadline())
 
 
 def _unfragmented(whole: Whole) -> memoryview:

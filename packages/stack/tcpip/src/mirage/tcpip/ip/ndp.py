@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ADVERTISEMENT", "SOLICITATION", "advertise", "received", "solicit", "solicited_node"]
 
 SOLICITATION, ADVERTISEMENT = 135, 136
-_SOURCE_LINK, _TARGET_LINK = 1, 2
+_SOURCE_LINK, _TARGET_LINK, _NONCE = 1, 2, 14
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80, 0x40, 0x20
 _ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 _HOP_LIMIT = 255
@@ -49,10 +49,15 @@ def send(ip: Ip, interface: Interface, source: bytes, destination: bytes, mac: b
     ip.transmit_plain(interface, mac, ethernet.IPV6, [header, message])
 
 
-def solicit(ip: Ip, interface: Interface, target: bytes, mac: bytes | None, source: bytes) -> None:
-    """Ask for the Ethernet address of `target`: at `mac`, or in its group. From `::` it asks for a duplicate."""
+def solicit(
+    ip: Ip, interface: Interface, target: bytes, mac: bytes | None, source: bytes, nonce: bytes | None = None
+) -> None:
+    """Ask for the Ethernet address of `target`: at `mac`, or in its group. From `::` it asks for a duplicate, with six
+    octets of `nonce` by which the question is known again (RFC 7527)."""
     destination = target if mac is not None else solicited_node(target)
     link = bytes([_SOURCE_LINK, 1]) + interface.mac if source != _UNSPECIFIED else b""
+    if nonce is not None:
+        link = bytes([_NONCE, 1]) + nonce
     send(
         ip,
         interface,
@@ -82,7 +87,8 @@ def received(ip: Ip, packet: Packet, message: Icmp, sender_mac: bytes, now: floa
         raise WireError("an NDP message about a group")
     known = options(message.body[16:])
     if message.kind == SOLICITATION:
-        _solicited(ip, packet, target, known.get(_SOURCE_LINK), sender_mac, now)
+        if not ip.duplicates.is_ours(packet.interface, target, known.get(_NONCE)):
+            _solicited(ip, packet, target, known.get(_SOURCE_LINK), sender_mac, now)
     else:
         _advertised(ip, packet, message, target, known.get(_TARGET_LINK), now)
 
@@ -97,7 +103,7 @@ def _solicited(ip: Ip, packet: Packet, target: bytes, link: bytes | None, sender
     probing = packet.source == _UNSPECIFIED
     if own.tentative:
         if probing:
-            ip.duplicate(interface, target, now)  # somebody else asks whether it is free (RFC 4862 5.4.3)
+            ip.duplicates.found(interface, target, now)  # somebody else asks whether it is free (RFC 4862 5.4.3)
         return
     if probing:
         advertise(ip, interface, target, _ALL_NODES, ethernet.group_mac(_ALL_NODES), False)
@@ -112,7 +118,7 @@ def _advertised(ip: Ip, packet: Packet, message: Icmp, target: bytes, link: byte
     own = interface.addresses.get(target)
     if own is not None:
         if own.tentative:
-            ip.duplicate(interface, target, now)  # RFC 4862 5.4.4
+            ip.duplicates.found(interface, target, now)  # RFC 4862 5.4.4
         else:
             ip.counters["ip6.address-conflicts"] += 1
         return
