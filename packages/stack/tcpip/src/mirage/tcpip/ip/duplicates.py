@@ -1,7 +1,7 @@
 """Whether somebody has an address already: duplicate address detection for IPv6 (RFC 4862 5.4) and IPv4 (RFC 5227).
 
-An address that is checked is `tentative`: nothing goes out from it and nothing is taken for it. After the last probe has
-stayed without an answer it is the host's; an answer takes it away, and `failed` is called.
+An address that is checked is `tentative`: nothing goes out from it and nothing is taken for it. After the last probe
+has stayed without an answer it is the host's; an answer takes it away, and `failed` is called.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .interface import Interface, InterfaceAddress
     from .layer import Ip
 
-__all__ = ["Duplicates"]
+__all__ = ["Duplicates", "Failed"]
 
 _PROBES4 = 3
 _WAIT = 1.0
@@ -25,8 +25,7 @@ _APART4 = 1.0
 _AFTER4 = 2.0
 _ANNOUNCEMENTS = 2
 _ANNOUNCED_APART = 2.0
-_RETRANSMIT = 1.0
-"""Seconds: RFC 5227 1.1 PROBE_WAIT, PROBE_MIN (and up to as much again), ANNOUNCE_WAIT; RFC 4861 10 RetransTimer."""
+"""Seconds: RFC 5227 1.1 PROBE_WAIT, PROBE_MIN (and up to as much again), ANNOUNCE_WAIT, ANNOUNCE_INTERVAL."""
 
 Failed = Callable[["Interface", "InterfaceAddress", float], None]
 
@@ -91,7 +90,7 @@ class Duplicates:
                 check.probes -= 1
                 self._probe(check)
                 if len(own.address) == 16:
-                    check.at = now + _RETRANSMIT
+                    check.at = now + interface.retransmit
                 else:
                     check.at = now + (_APART4 * (1 + self._ip.draw()) if check.probes else _AFTER4)
                 continue

@@ -1,4 +1,4 @@
-"""Fragments: putting packets together again, within bounds, and taking too large ones apart (RFC 791 3.2, RFC 8200 4.5).
+"""Fragments: putting packets together again, within bounds, and taking large ones apart (RFC 791 3.2, RFC 8200 4.5).
 
 A packet whose fragments overlap is dropped as a whole, in both versions of IP (RFC 5722, RFC 8200 4.5): honest senders
 never make any. Exact repetitions are let pass, because networks do repeat.

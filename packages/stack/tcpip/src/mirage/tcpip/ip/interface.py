@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 from mirage.types import FrameMeta, Offload
 from mirage.types.devices import Buffer
+
+if TYPE_CHECKING:
+    from .routers import Learned
 
 __all__ = ["Interface", "InterfaceAddress", "Tap"]
 
@@ -32,7 +36,18 @@ class InterfaceAddress:
     temporary: bool = False
     """Whether it is one of those that change often (RFC 8981)."""
     automatic: bool = False
-    """Whether a router's advertisement made it."""
+    """Whether a router's advertisement made it; then the rest is there too."""
+    origin: bytes = b""
+    """The prefix that it was made from, 16 octets."""
+    prefix_preferred_until: float = inf
+    prefix_valid_until: float = inf
+    longest_preferred: float = inf
+    """Of a temporary address: when its own lifetime ends, whatever the prefix's is (RFC 8981 3.4)."""
+    longest_valid: float = inf
+    followed: bool = False
+    """Whether the next temporary address was made already."""
+    deprecated: bool = False
+    """Whether its deprecation was noticed already."""
 
 
 class Interface:
@@ -57,7 +72,18 @@ class Interface:
         self.transparent = False
         """Whether packets for any address are taken as if they were for this host: a gateway does that."""
         self.hop_limit: int | None = None
-        """What a router advertised (RFC 4861 6.3.4); None: `Settings.hop_limit`."""
+        """For IPv6, what a router advertised (RFC 4861 6.3.4); None: `Settings.hop_limit`."""
+        self.mtu6: int | None = None
+        """For IPv6, what a router advertised; None: `mtu`."""
+        self.reachable_time = 30.0
+        """Of neighbours of IPv6, in seconds, as `retransmit`: a router may say so (RFC 4861 6.3.4)."""
+        self.retransmit = 1.0
+        self.learned: Learned | None = None
+        """What routers have told; None before `Ip.autoconfigure`."""
+
+    def largest(self, size: int) -> int:
+        """Octets of the largest packet, for addresses of `size` octets."""
+        return self.mtu6 if size == 16 and self.mtu6 is not None else self.mtu
 
     def take_output(self, now: float = 0.0) -> list[tuple[FrameMeta, list[Buffer]]]:
         """The frames to be sent, which are no longer the stack's."""

@@ -20,15 +20,16 @@ from mirage.types.devices import Buffer
 from ..counters import Counters
 from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
 from ..settings import Settings
-from ..wire import arp, ethernet, icmp, ipv4, ipv6
+from ..wire import arp, ethernet, icmp, ipv4, ipv6, router
 from ..wire.checksum import ones_sum
 from . import errors, ndp
-from .duplicates import Duplicates
+from .duplicates import Duplicates, Failed
 from .fragments import Reassembly, Whole, pieces
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
 from .path import Path
+from .routers import Routers
 from .routes import Route, Routes, in_prefix
 from .sources import choose, scope
 
@@ -75,6 +76,7 @@ class Ip:
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.duplicates = Duplicates(self)
+        self.routers = Routers(self)
         self._routes_seen = 0
         self._draws = 0
         self._key = random.generate(16)
@@ -96,7 +98,7 @@ class Ip:
             raise AddressUnavailable(f"there is an interface {name} already")
         index = max((i.index for i in self.interfaces.values()), default=0) + 1
         interface = self.interfaces[name] = Interface(name, index, mac, mtu, offload, max_frame)
-        self.add_address(interface, self._opaque(b"\xfe\x80" + bytes(6), interface), 64)
+        self.add_address(interface, self.opaque(b"\xfe\x80" + bytes(6), interface), 64)
         return interface
 
     def remove_interface(self, interface: Interface) -> None:
@@ -107,15 +109,23 @@ class Ip:
             if route.interface is interface:
                 self.routes.remove(route.prefix, route.length, route.gateway, interface)
         self.neighbours.forget(interface)
+        self.routers.forget(interface)
         self.interfaces.pop(interface.name, None)
 
     def add_address(
-        self, interface: Interface, address: Address, prefix: int, *, check: bool = False, now: float | None = None
+        self,
+        interface: Interface,
+        address: Address,
+        prefix: int,
+        *,
+        check: bool = False,
+        now: float | None = None,
+        failed: Failed | None = None,
     ) -> InterfaceAddress:
         """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`.
 
         `check`: it is tentative until some seconds of `poll` have shown that nobody else has it; otherwise it is used
-        at once.
+        at once. `failed` is called when somebody has it.
         """
         octets = _octets(address)
         if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
@@ -123,7 +133,7 @@ class Ip:
         own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
         self.routes.add(Route(octets, prefix, None, interface))
         if check:
-            self.duplicates.check(interface, own, self.now if now is None else now)
+            self.duplicates.check(interface, own, self.now if now is None else now, failed)
         else:
             self.assigned(interface, own)
         return own
@@ -234,9 +244,20 @@ class Ip:
         else:
             interface.groups.pop(group, None)
 
-    def hop_limit(self, interface: Interface) -> int:
-        """What packets that go out of an interface have."""
-        return interface.hop_limit or self.settings.hop_limit
+    def hop_limit(self, interface: Interface, size: int) -> int:
+        """What packets that go out of an interface have, for addresses of `size` octets."""
+        return (interface.hop_limit if size == 16 else None) or self.settings.hop_limit
+
+    def renew_paths(self, interface: Interface) -> None:
+        """What holds for all of an interface has changed."""
+        for path in self._paths.values():
+            if path.interface is interface:
+                path.renew()
+
+    def autoconfigure(self, interface: Interface, now: float) -> None:
+        """Begin stateless autoconfiguration (RFC 4862): the link-local address is checked for duplicates, routers are
+        asked for, and what they say is believed: routes, prefixes and addresses, MTU, hop limit, name servers."""
+        self.routers.begin(interface, now)
 
     def flow_label(self, local: bytes, remote: bytes) -> int:
         """The same for all packets of a path, and nobody else's to guess (RFC 6437 3)."""
@@ -257,10 +278,12 @@ class Ip:
         """A number in [0, 1), for delays."""
         return int.from_bytes(self.draw_octets(4), "big") / 2**32
 
-    def _opaque(self, prefix: bytes, interface: Interface) -> bytes:
-        """An address that says nothing of the hardware and stays while this stack lives (RFC 7217 5)."""
-        text = prefix + interface.mac + interface.name.encode()
-        return prefix + hashlib.blake2s(text, key=self._key, digest_size=8).digest()
+    def opaque(self, prefix: bytes, interface: Interface, tries: int = 0) -> bytes:
+        """An address that says nothing of the hardware and stays the same as long as `Settings.stable_secret`, or else
+        this stack, does (RFC 7217 5); another one after `tries` that were taken."""
+        text = prefix + interface.mac + interface.name.encode() + (bytes([tries]) if tries else b"")
+        key = self.settings.stable_secret or self._key
+        return prefix + hashlib.blake2s(text, key=key, digest_size=8).digest()
 
     # Paths
 
@@ -577,6 +600,8 @@ class Ip:
             self._echo(packet, message, now)
         elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
             ndp.received(self, packet, message, bytes(frame[6:12]), now)
+        elif version6 and message.kind == router.ADVERTISEMENT:
+            self.routers.received(packet, now)
         elif message.kind == (icmp.ECHO_REPLY6 if version6 else icmp.ECHO_REPLY4) or (
             version6 and message.kind >= icmp.ECHO_REQUEST6
         ):
@@ -626,7 +651,9 @@ class Ip:
         """Do what time asks for."""
         self.now = now
         self.duplicates.poll(now)
-        self.neighbours.poll(now)
+        self.routers.poll(now)
+        for lost in self.neighbours.poll(now):
+            self.routers.unreachable(lost)
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
             if expired.first is None or interface is None:
@@ -644,7 +671,12 @@ class Ip:
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), self.duplicates.next_deadline())
+        return min(
+            self.neighbours.next_deadline(),
+            self.reassembly.next_deadline(),
+            self.duplicates.next_deadline(),
+            self.routers.next_deadline(),
+        )
 
 
 def _unfragmented(whole: Whole) -> memoryview:

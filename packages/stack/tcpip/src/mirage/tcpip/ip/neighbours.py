@@ -70,6 +70,13 @@ class Neighbour:
         self._queue: list[tuple[int, Callable[[bytes], None]]] = []
 
 
+def _times(neighbour: Neighbour) -> tuple[float, float]:
+    """How long it is reachable, and how long an answer is waited for: routers may tell that for IPv6."""
+    if len(neighbour.address) == 4:
+        return _REACHABLE_TIME, _RETRANSMIT
+    return neighbour.interface.reachable_time, neighbour.interface.retransmit
+
+
 class Neighbours:
     """The cache, bounded: the one that was used least recently gives way."""
 
@@ -167,7 +174,7 @@ class Neighbours:
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
-        self._at(neighbour, now + _RETRANSMIT)
+        self._at(neighbour, now + _times(neighbour)[1])
         mac = neighbour.mac if neighbour.state is Reachability.PROBE else None
         self._solicit(neighbour.interface, neighbour.address, mac)
 
@@ -179,7 +186,7 @@ class Neighbours:
         """A transport has heard from it (RFC 4861 7.3.1): until when it is reachable."""
         if neighbour.mac and neighbour.state is not Reachability.PERMANENT:
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _REACHABLE_TIME
+            neighbour.at = now + _times(neighbour)[0]
             self._timed.discard(neighbour)
         return neighbour.at
 
@@ -199,7 +206,7 @@ class Neighbours:
         if solicited:
             neighbour.probes = 0
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _REACHABLE_TIME
+            neighbour.at = now + _times(neighbour)[0]
             self._timed.discard(neighbour)
         elif moved or neighbour.state in {Reachability.INCOMPLETE, Reachability.FAILED}:
             neighbour.probes = 0

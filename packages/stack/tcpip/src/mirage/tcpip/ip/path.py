@@ -70,7 +70,7 @@ class Path:
         self.interface = interface
         self.local = local
         self.remote = remote
-        self.mtu = interface.mtu
+        self.mtu = interface.largest(len(local))
         """Octets of the largest IP packet that is known to fit, header included."""
         self.header = b""
         """Ethernet and IP header, 34 or 54 octets: lengths, identification, protocol, traffic class and the checksum of
@@ -94,7 +94,7 @@ class Path:
         ip = self._ip
         if now >= self._reduced_until:
             self._reduced_until = inf
-            self.mtu = self.interface.mtu
+            self.mtu = self.interface.largest(len(self.local))
             self.generation += 1
         if self._routes != ip.routes.version:
             self._choose(now)
@@ -133,9 +133,16 @@ class Path:
         self._stale = True
         self.fresh_until = -inf
 
+    def renew(self) -> None:
+        """A router has said something else about the link: MTU or hop limit."""
+        largest = self.interface.largest(len(self.local))
+        self.mtu = min(self.mtu, largest) if self._reduced_until < inf else largest
+        self.generation += 1
+        self._changed()
+
     def _build(self, mac: bytes) -> None:
         interface = self.interface
-        hop_limit = self._ip.hop_limit(interface)
+        hop_limit = self._ip.hop_limit(interface, len(self.local))
         if len(self.local) == 4:
             start = mac + interface.mac + ethernet.IPV4.to_bytes(2, "big")
             self.header = start + bytes([0x45, 0, 0, 0, 0, 0, 0x40, 0, hop_limit, 0, 0, 0]) + self.local + self.remote
@@ -209,7 +216,7 @@ class Path:
             first = bytearray(parts[0])
             first[checksum_offset : checksum_offset + 2] = value.to_bytes(2, "big")
             parts[0] = bytes(first)
-        limit = hop_limit if hop_limit is not None else ip.hop_limit(self.interface)
+        limit = hop_limit if hop_limit is not None else ip.hop_limit(self.interface, len(self.local))
         if whole:
             packets: list[list[Buffer]] = [[self._header(protocol, size, traffic_class, limit, fragment), *parts]]
         else:
