@@ -20,11 +20,10 @@ from mirage.types.devices import Buffer
 from ..counters import Counters
 from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
 from ..settings import Settings
-from ..wire import arp, ethernet, icmp, ipv4, ipv6, router
-from ..wire.checksum import ones_sum
-from . import errors, ndp
+from ..wire import arp, ethernet, ipv4, ipv6
+from . import errors, ndp, receive
 from .duplicates import Duplicates, Failed
-from .fragments import Reassembly, Whole, pieces
+from .fragments import Reassembly, pieces
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
@@ -192,9 +191,10 @@ class Ip:
         """Whether it is an address of this host."""
         if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
             return True
-        return self._has(address)
+        return self.has(address)
 
-    def _has(self, address: bytes) -> bool:
+    def has(self, address: bytes) -> bool:
+        """Whether an interface has it, and not only tentatively."""
         return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
 
     def may_send_from(self, interface: Interface, address: bytes) -> bool:
@@ -397,9 +397,9 @@ class Ip:
             return
         try:
             if kind == ethernet.IPV4:
-                self._ip4(interface, meta, frame, now)
+                receive.packet4(self, interface, meta, frame, now)
             elif kind == ethernet.IPV6:
-                self._ip6(interface, meta, frame, now)
+                receive.packet6(self, interface, meta, frame, now)
             elif kind == ethernet.ARP:
                 self._arp(interface, frame, now)
             else:
@@ -462,177 +462,6 @@ class Ip:
         message = arp.Arp(arp.REQUEST, interface.mac, source or bytes(4), bytes(6), target)
         self.transmit_plain(interface, mac or ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
-    def _for_us(self, interface: Interface, destination: bytes, to: int) -> tuple[bool, bool]:
-        """Whether a packet is for this host, and whether it came to a group or a broadcast."""
-        group = bool(to & 1)
-        own = interface.addresses.get(destination)
-        if own is not None:
-            return not own.tentative, group
-        if interface is self.loopback and self.is_local(destination):
-            return True, group
-        if self.is_group(destination):
-            joined = destination in interface.groups or destination in {_ALL_NODES6, _ALL_SYSTEMS4}
-            solicited = len(destination) == 16 and any(
-                ndp.solicited_node(a) == destination for a in interface.addresses if len(a) == 16
-            )
-            return joined or solicited, True
-        if self.is_broadcast(interface, destination):
-            return True, True
-        if self._has(destination):
-            return True, group  # RFC 1122 3.3.4.2, the weak model: an address belongs to the host
-        return interface.transparent and self.is_unicast(destination), group
-
-    def _ip4(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
-        packet = frame[ethernet.HEADER :]
-        header = ipv4.parse(packet)
-        if meta.checksum is Checksum.COMPLETE and ones_sum(packet[: header.length]):
-            self.counters["ip4.bad-checksum"] += 1
-            return
-        packet = packet[: header.total]
-        mine, group = self._for_us(interface, header.destination, frame[0])
-        if not mine:
-            self.counters["ip4.not-for-us"] += 1
-            return
-        if header.source != bytes(4) and not self._may_come(interface, header.source):
-            self.counters["ip4.bad-source"] += 1
-            return
-        payload, checksum = packet[header.length :], meta.checksum
-        if header.fragment:
-            key = (interface.index, header.source, header.destination, header.identification, header.protocol)
-            more = bool(header.flags & ipv4.MORE_FRAGMENTS)
-            whole = self.reassembly.add(key, header.offset, payload, more, packet, now)
-            if whole is None:
-                return
-            payload, packet, checksum = memoryview(whole.payload), whole.first, Checksum.COMPLETE
-        self._up(
-            Packet(
-                interface,
-                header.source,
-                header.destination,
-                header.protocol,
-                payload,
-                checksum,
-                header.hop_limit,
-                header.traffic_class,
-                packet,
-                group,
-            ),
-            frame,
-            now,
-        )
-
-    def _ip6(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
-        packet = frame[ethernet.HEADER :]
-        header = ipv6.parse(packet)
-        packet = packet[: ipv6.HEADER + header.payload]
-        mine, group = self._for_us(interface, header.destination, frame[0])
-        if not mine:
-            self.counters["ip6.not-for-us"] += 1
-            return
-        if any(header.source) and not self._may_come(interface, header.source):
-            self.counters["ip6.bad-source"] += 1
-            return
-        about = Packet(
-            interface,
-            header.source,
-            header.destination,
-            header.next_header,
-            packet[ipv6.HEADER :],
-            meta.checksum,
-            header.hop_limit,
-            header.traffic_class,
-            packet,
-            group,
-        )
-        try:
-            inner = ipv6.walk(packet, header.next_header)
-        except ipv6.BadExtension as bad:
-            about = about._replace(group=group and not bad.to_groups)
-            errors.report(self, ErrorKind.PARAMETER_PROBLEM, about, now, code=bad.code, pointer=bad.pointer)
-            raise
-        payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
-        if inner.fragment is not None and inner.protocol == ipv6.FRAGMENT:
-            fragment = inner.fragment
-            key = (interface.index, header.source, header.destination, fragment.identification, -1)
-            whole = self.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
-            if whole is None:
-                return
-            packet, checksum = _unfragmented(whole), Checksum.COMPLETE
-            inner = ipv6.walk(packet, packet[6])
-            if inner.protocol == ipv6.FRAGMENT:
-                raise WireError("a fragment within fragments")
-            payload, protocol = packet[inner.offset :], inner.protocol
-        self._up(
-            about._replace(protocol=protocol, payload=payload, checksum=checksum, packet=packet),
-            frame,
-            now,
-            inner.pointer,
-        )
-
-    def _may_come(self, interface: Interface, source: bytes) -> bool:
-        """Whether a packet can be from there: not from a group, nor from outside in this host's own name (RFC 1122
-        3.2.1.3, RFC 4291 2.5.3)."""
-        return self.is_unicast(source) and (interface is self.loopback or not self.is_local(source))
-
-    def _up(self, packet: Packet, frame: memoryview, now: float, pointer: int = 0) -> None:
-        """Hand a whole packet to whom it is for; `pointer` is where its protocol is told."""
-        protocol = packet.protocol
-        if protocol == (_ICMP4 if len(packet.source) == 4 else _ICMP6):
-            self._icmp(packet, frame, now)
-            return
-        receiver = self.receivers.get(protocol)
-        if receiver is not None:
-            receiver(packet, now)
-        elif protocol != ipv6.NO_NEXT:
-            self.counters["ip.unknown-protocol"] += 1
-            errors.report(self, ErrorKind.PROTOCOL_UNREACHABLE, packet, now, pointer=pointer)
-
-    def _icmp(self, packet: Packet, frame: memoryview, now: float) -> None:
-        message = icmp.parse(packet.payload)
-        version6 = len(packet.source) == 16
-        total = ones_sum(packet.payload)
-        if version6:
-            total += ones_sum(packet.source) + ones_sum(packet.destination) + _ICMP6 + len(packet.payload)
-        if packet.checksum is not Checksum.PARTIAL and total % 65535:
-            self.counters["icmp.bad-checksum"] += 1
-            return
-        if message.kind == (icmp.ECHO_REQUEST6 if version6 else icmp.ECHO_REQUEST4):
-            self._echo(packet, message, now)
-        elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
-            ndp.received(self, packet, message, bytes(frame[6:12]), now)
-        elif version6 and message.kind == router.ADVERTISEMENT:
-            self.routers.received(packet, now)
-        elif message.kind == (icmp.ECHO_REPLY6 if version6 else icmp.ECHO_REPLY4) or (
-            version6 and message.kind >= icmp.ECHO_REQUEST6
-        ):
-            receiver = self.receivers.get(packet.protocol)
-            if receiver is not None:
-                receiver(packet, now)
-        else:
-            error = errors.heard(packet, message)
-            if error is None or not self.may_send_from(packet.interface, error.local):
-                return
-            if error.kind is ErrorKind.PACKET_TOO_BIG and error.protocol != _TCP:
-                self.reduce(error, now)  # TCP looks first whether the packet is one of its own (RFC 5927 7)
-            receive = self.error_receivers.get(error.protocol)
-            if receive is not None:
-                receive(error, now)
-
-    def _echo(self, packet: Packet, message: icmp.Icmp, now: float) -> None:
-        """Answer an echo request (RFC 1122 3.2.2.6, RFC 4443 4.2); of IPv4 not one to a broadcast."""
-        version6 = len(packet.source) == 16
-        if not self.is_unicast(packet.source) or (packet.group and not version6):
-            return
-        local = packet.destination if self.is_local(packet.destination) else None
-        if local is None and not packet.group:
-            return  # of a transparent interface: nobody knows whether that host is there
-        path = self.path(packet.source, now, local=local, interface=packet.interface)
-        if version6:
-            answer = icmp.build6(icmp.ECHO_REPLY6, 0, message.rest, message.body, path.pseudo_sum)
-        else:
-            answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
-        path.send(packet.protocol, [answer], now, fragment=True)
-
     def reduce(self, error: IcmpError, now: float) -> None:
         """A router says that packets to an address must be smaller (RFC 1191 6.3, RFC 8201 4)."""
         for index in (-1, *(i.index for i in self.interfaces.values())):
@@ -677,16 +506,3 @@ class Ip:
             self.duplicates.next_deadline(),
             self.routers.next_deadline(),
         )
-
-
-def _unfragmented(whole: Whole) -> memoryview:
-    """The IPv6 packet without its fragment header (RFC 8200 4.5). Raises `WireError`."""
-    inner = ipv6.walk(whole.first, whole.first[6])
-    assert inner.fragment is not None
-    before = bytearray(whole.first[: inner.offset - _FRAGMENT_HEADER])
-    size = len(before) - ipv6.HEADER + len(whole.payload)
-    if size > 65535:
-        raise WireError("fragments of an IPv6 packet that is too long")
-    before[inner.pointer] = inner.fragment.next_header
-    before[4:6] = size.to_bytes(2, "big")
-    return memoryview(bytes(before) + whole.payload)

@@ -79,11 +79,10 @@ class Routes:
 
     def find(self, address: bytes, interface: Interface | None = None) -> list[Route]:
         """The routes to an address, the best one first; only those of an interface, if one is given."""
-        found = []
+        found: list[Route] = []
         for length in self._lengths[len(address)]:
-            for route in self._by_length[len(address), length].get(_masked(address, length), ()):
-                if interface is None or route.interface is interface:
-                    found.append(route)
+            routes = self._by_length[len(address), length].get(_masked(address, length), ())
+            found += [route for route in routes if interface is None or route.interface is interface]
         return found
 
     def all(self) -> list[Route]:

@@ -4,8 +4,8 @@
 * temporary ones (RFC 8981), for what this host begins, a new one about every day.
 
 A prefix that is no longer preferred makes its addresses deprecated, one that is no longer valid takes them away.
-Lifetimes below two hours are not believed unless they were that short already (RFC 4862 5.5.3): who can forge one message could
-otherwise take a host's addresses away.
+Lifetimes below two hours are not believed unless they were that short already (RFC 4862 5.5.3): who can forge one
+message could otherwise take a host's addresses away.
 """
 
 from __future__ import annotations
