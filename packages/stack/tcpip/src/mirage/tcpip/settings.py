@@ -33,7 +33,7 @@ class Settings:
     duplicate_address_probes: int = 1
     """RFC 4862 5.1 DupAddrDetectTransmits; 0 turns duplicate address detection off, for IPv4 (RFC 5227) too."""
     stable_secret: bytes = b""
-    """Up to 32 octets that nobody else knows: kept over restarts, they keep automatic addresses as they are (RFC 7217)."""
+    """Up to 32 octets that nobody else knows: kept over restarts, they keep automatic addresses (RFC 7217)."""
     temporary_addresses: bool = True
     """Whether IPv6 connections go out from temporary addresses (RFC 8981) where SLAAC gives some."""
 

@@ -29,6 +29,7 @@ from .errors import AddressUnavailable
 from .ip.interface import Interface
 from .ip.layer import Ip
 from .news import Endpoint, News
+from .ping import Ping, Pings
 from .settings import Settings
 from .tcp.connection import Connection
 from .tcp.tcp import Listener, Tcp
@@ -79,6 +80,7 @@ class Stack:
         self.news = News()
         self.ip = Ip(self.settings, random, self.counters)
         self.udp = Udp(self.ip, self.settings, random, self.news, self.counters)
+        self.pings = Pings(self.ip, self.news)
         self.tcp = Tcp(self.ip, self.settings, random, self.news, self.counters, now)
         self.now = now
 
@@ -247,6 +249,14 @@ class Stack:
         """A UDP endpoint at an address, or at any. Port 0 chooses a free one. Raises as `listen` does."""
         local = None if address is None else packed(address)
         return self.udp.bind(local, port, interface=interface, reuse=reuse, version=version)
+
+    def ping(self, version: int = 4) -> Ping:
+        """An endpoint that sends echo requests and reads the answers. Raises `LimitReached`."""
+        return self.pings.open(version)
+
+    def autoconfigure(self, interface: Interface) -> None:
+        """Take addresses, routes and name servers from the routers of a network (RFC 4862): see `Ip.autoconfigure`."""
+        self.ip.autoconfigure(interface, self.now)
 
 
 def _right4(frame: memoryview, end: int) -> bool:

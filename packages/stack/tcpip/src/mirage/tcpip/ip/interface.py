@@ -71,6 +71,8 @@ class Interface:
         """Multicast groups, each with how many have joined it."""
         self.transparent = False
         """Whether packets for any address are taken as if they were for this host: a gateway does that."""
+        self.router = False
+        """Whether this host is a router there, and says so in what it advertises."""
         self.hop_limit: int | None = None
         """For IPv6, what a router advertised (RFC 4861 6.3.4); None: `Settings.hop_limit`."""
         self.mtu6: int | None = None

@@ -22,6 +22,7 @@ from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
 from ..settings import Settings
 from ..wire import arp, ethernet, ipv4, ipv6
 from . import errors, ndp, receive
+from .advertise import Advertiser
 from .duplicates import Duplicates, Failed
 from .fragments import Reassembly, pieces
 from .interface import Interface, InterfaceAddress
@@ -76,6 +77,7 @@ class Ip:
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.duplicates = Duplicates(self)
         self.routers = Routers(self)
+        self.advertisers: dict[int, Advertiser] = {}
         self._routes_seen = 0
         self._draws = 0
         self._key = random.generate(16)
@@ -109,6 +111,7 @@ class Ip:
                 self.routes.remove(route.prefix, route.length, route.gateway, interface)
         self.neighbours.forget(interface)
         self.routers.forget(interface)
+        self.advertisers.pop(interface.index, None)
         self.interfaces.pop(interface.name, None)
 
     def add_address(
@@ -481,6 +484,8 @@ class Ip:
         self.now = now
         self.duplicates.poll(now)
         self.routers.poll(now)
+        for advertiser in list(self.advertisers.values()):
+            advertiser.poll(now)
         for lost in self.neighbours.poll(now):
             self.routers.unreachable(lost)
         for expired in self.reassembly.poll(now):
@@ -505,4 +510,5 @@ class Ip:
             self.reassembly.next_deadline(),
             self.duplicates.next_deadline(),
             self.routers.next_deadline(),
+            *(advertiser.next_deadline() for advertiser in self.advertisers.values()),
         )

@@ -71,7 +71,7 @@ def solicit(
 
 def advertise(ip: Ip, interface: Interface, address: bytes, destination: bytes, mac: bytes, solicited: bool) -> None:
     """Say that `address` is here."""
-    flags = _OVERRIDE | (_SOLICITED if solicited else 0)
+    flags = _OVERRIDE | (_ROUTER if interface.router else 0) | (_SOLICITED if solicited else 0)
     body = bytes([flags, 0, 0, 0]) + address + bytes([_TARGET_LINK, 1]) + interface.mac
     send(ip, interface, address, destination, mac, ADVERTISEMENT, body)
 

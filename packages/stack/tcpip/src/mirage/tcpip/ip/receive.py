@@ -173,6 +173,10 @@ def _icmp(ip: Ip, packet: Packet, frame: memoryview, now: float) -> None:
         ndp.received(ip, packet, message, bytes(frame[6:12]), now)
     elif version6 and message.kind == router.ADVERTISEMENT:
         ip.routers.received(packet, now)
+    elif version6 and message.kind == router.SOLICITATION:
+        advertiser = ip.advertisers.get(packet.interface.index)
+        if advertiser is not None:
+            advertiser.solicited(packet, now)
     elif message.kind == (icmp.ECHO_REPLY6 if version6 else icmp.ECHO_REPLY4) or (
         version6 and message.kind >= icmp.ECHO_REQUEST6
     ):

@@ -61,7 +61,6 @@ class Slaac:
                 )
         for own in mine:
             self._renew(own, said, now)
-        self._ip.forget_choices()
 
     def _renew(self, own: InterfaceAddress, said: Prefix, now: float) -> None:
         told, left = lifetime(said.valid, now), own.prefix_valid_until - now
