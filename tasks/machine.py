@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
+    "arping": ("iputils-arping", "asks for addresses of the TCP/IP stack"),
     "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
     "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
@@ -30,12 +31,17 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "mcopy": ("mtools", "puts files into FAT images that go through mirage-block, and gets them back"),
     "mformat": ("mtools", "makes such images"),
     "mkfs.ext4": ("e2fsprogs", "makes ext4 images that go through mirage-block"),
+    "ndisc6": ("ndisc6", "looks for neighbours and routers of IPv6"),
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
+    "nmap": ("nmap", "scans the ports of the TCP/IP stack"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
+    "radvd": ("radvd", "the router from which the TCP/IP stack configures itself"),
+    "rdisc6": ("ndisc6", "asks the TCP/IP stack's router advertisements"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
+    "tracepath": ("iputils-tracepath", "looks for the MTU of the path to the TCP/IP stack"),
     "udhcpc": ("udhcpc", "another such client"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
