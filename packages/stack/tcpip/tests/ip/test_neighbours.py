@@ -217,6 +217,30 @@ def test_rfc4861_7_1_messages_from_afar_are_refused() -> None:
     assert not host.ip.neighbours.known
 
 
+def test_rfc4861_7_2_4_an_answer_without_the_address_confirms() -> None:
+    """As Linux answers a unicast question; it says nothing while the address is not known, and never changes one."""
+    host = Host(known=False)
+    answer = icmp6(136, b"\x40\0\0\0" + THEIRS6)
+    host.stack.bind(7, version=6).send(b"x", THEIRS6, 9, now=0.0)
+    host.give(answer)
+    one = host.ip.neighbours.known[1, THEIRS6]
+    assert one.state is Reachability.INCOMPLETE
+    host.give(icmp6(136, b"\x20\0\0\0" + THEIRS6 + b"\2\1" + PEER))
+    assert one.state is Reachability.STALE
+    host.give(answer)
+    assert (one.state, one.mac) == (Reachability.REACHABLE, PEER)
+
+
+def test_rfc4861_7_2_5_without_override_another_address_is_not_taken() -> None:
+    """It only makes the neighbour stale, so that it is asked."""
+    host = Host(known=False)
+    host.stack.bind(7, version=6).send(b"x", THEIRS6, 9, now=0.0)
+    host.give(icmp6(136, b"\x60\0\0\0" + THEIRS6 + b"\2\1" + PEER))
+    one = host.ip.neighbours.known[1, THEIRS6]
+    host.give(icmp6(136, b"\0\0\0\0" + THEIRS6 + b"\2\1other!"))
+    assert (one.state, one.mac) == (Reachability.STALE, PEER)
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_packets_wait_for_the_answer(version: int) -> None:
     host = Host(known=False)

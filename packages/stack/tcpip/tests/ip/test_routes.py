@@ -119,6 +119,12 @@ def test_paths_follow_routes_and_addresses() -> None:
     assert path.refresh(0.0)
     assert (path.header[:6], path.generation > generation) == (b"\2\0\0\0\0\x99", True)
     ip.remove_route(ip_network("192.0.2.0/28"), gateway, host.interface)
+    ip.remove_route(ip_network("192.0.2.0/24"), THEIRS4, host.interface)
+    with pytest.raises(NoRoute):
+        path.refresh(0.0)
+    with pytest.raises(NoRoute):
+        ip.path(packed("192.0.2.1"), 0.0)
+    assert ip.path(packed("192.0.2.1"), 0.0, interface=host.interface).refresh(0.0) is False  # RFC 5942 4: ask the link
     ip.remove_address(host.interface, path.local)
     assert not path.alive
     with pytest.raises(NoRoute):

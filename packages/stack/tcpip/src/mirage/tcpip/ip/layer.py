@@ -294,14 +294,16 @@ class Ip:
         """The way to an address, from `local` or from the best address for it (RFC 6724). Raises `NoRoute`."""
         key = (remote, local, interface.index if interface is not None else -1)
         path = self._paths.get(key)
-        if path is not None and path.alive:
+        if path is not None and path.alive and path.current:
             self._paths.move_to_end(key)
             return path
         outgoing = self._outgoing(remote, interface)
+        if path is not None and path.alive and path.interface is outgoing:
+            return path
         source = local
         if source is None:
             source = remote if outgoing is self.loopback else self._source(remote, outgoing, now)
-        path = self._paths[key] = Path(self, outgoing, source, remote)
+        path = self._paths[key] = Path(self, outgoing, source, remote, pinned=interface is not None)
         if len(self._paths) > self.settings.max_paths:
             self._paths.popitem(last=False)[1].release()
         return path
@@ -338,7 +340,7 @@ class Ip:
         routes = self.routes.find(remote, interface)
         if routes:
             return routes[0].gateway or remote
-        if scope(remote) == 2 or interface.name in self.interfaces:
+        if scope(remote) == 2 or (path.pinned and interface.name in self.interfaces):
             return remote
         raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)} any more")
 

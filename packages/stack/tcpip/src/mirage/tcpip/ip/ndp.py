@@ -8,6 +8,7 @@ from ..errors import WireError
 from ..wire import ethernet, icmp, ipv6
 from ..wire.checksum import ones_sum
 from ..wire.icmp import Icmp
+from .neighbours import Reachability
 
 if TYPE_CHECKING:
     from .interface import Interface
@@ -122,13 +123,17 @@ def _advertised(ip: Ip, packet: Packet, message: Icmp, target: bytes, link: byte
         else:
             ip.counters["ip6.address-conflicts"] += 1
         return
-    if link is None:
-        return
     flags = message.rest[0]
     known = ip.neighbours.known.get((interface.index, target))
     if known is None:
         return  # RFC 4861 7.2.5: nobody asked
+    link = link or known.mac  # 7.2.4: in an answer to a question that was put to one host the option may be missing
+    if not link:
+        return
     if known.mac and known.mac != link[:6] and not flags & _OVERRIDE:
+        if known.state is Reachability.REACHABLE:
+            known.state = Reachability.STALE
+            ip.neighbours.renew(known)
         return
     known.router = bool(flags & _ROUTER)
     solicited = bool(flags & _SOLICITED)

@@ -223,6 +223,10 @@ class Neighbours:
         self._timed.discard(neighbour)
         self._changed(neighbour)
 
+    def renew(self, neighbour: Neighbour) -> None:
+        """Something is known of it that paths must ask for."""
+        self._changed(neighbour)
+
     def _changed(self, neighbour: Neighbour) -> None:
         for changed in neighbour.paths:
             changed()

@@ -56,11 +56,12 @@ class Path:
         "interface",
         "local",
         "mtu",
+        "pinned",
         "pseudo_sum",
         "remote",
     )
 
-    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes) -> None:
+    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes, *, pinned: bool = False) -> None:
         self._ip = ip
         self._neighbour: Neighbour | None = None
         self._routes = -1
@@ -70,6 +71,8 @@ class Path:
         self.interface = interface
         self.local = local
         self.remote = remote
+        self.pinned = pinned
+        """Whether the interface was asked for: then the destination is on its link where no route says otherwise."""
         self.mtu = interface.largest(len(local))
         """Octets of the largest IP packet that is known to fit, header included."""
         self.header = b""
@@ -85,6 +88,11 @@ class Path:
         """Until then `header` may be used unasked: the neighbour is reachable (RFC 4861 7.3) and the route is valid."""
         self.alive = True
         """False once the local address or the interface has gone: ask for another path."""
+
+    @property
+    def current(self) -> bool:
+        """Whether the next hop was chosen from the routes as they are now."""
+        return self._routes == self._ip.routes.version
 
     def refresh(self, now: float) -> bool:
         """Make `header` usable now, or start to: next-hop choice, resolution, unreachability detection.
