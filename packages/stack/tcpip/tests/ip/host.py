@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from mirage.tcpip.settings import Settings
@@ -24,8 +25,11 @@ def packed(text: str) -> bytes:
 class Host:
     """The stack under test; `now` moves only as a test says."""
 
-    def __init__(self, settings: Settings | None = None, *, seed: int = 1, known: bool = True) -> None:
-        """`known`: the peer's Ethernet address needs not be asked for."""
+    def __init__(
+        self, settings: Settings | None = None, *, seed: int = 1, known: bool = True, reports: bool = False
+    ) -> None:
+        """`known`: the peer's Ethernet address needs not be asked for. `reports`: of multicast groups."""
+        settings = replace(settings or Settings(), multicast_reports=reports)
         self.stack = Stack(random=SeededRandom(seed, predictable=True), settings=settings)
         self.ip = self.stack.ip
         self.now = 0.0

@@ -16,6 +16,8 @@ class Settings:
 
     # IP
     hop_limit: int = 64
+    multicast_reports: bool = True
+    """Whether routers and switches are told of multicast groups (RFC 3376, RFC 3810)."""
     accept_redirects: bool = False
     """Whether ICMP redirects change routes (RFC 1122 3.2.2.2, RFC 4861 8.3). Off: mostly they are an attack."""
     max_fragments_octets: int = 4 * _MIB

@@ -25,6 +25,7 @@ from . import errors, ndp, receive
 from .advertise import Advertiser
 from .duplicates import Duplicates, Failed
 from .fragments import Reassembly, pieces
+from .groups import Groups
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
@@ -77,6 +78,7 @@ class Ip:
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.duplicates = Duplicates(self)
         self.routers = Routers(self)
+        self.groups = Groups(self)
         self.advertisers: dict[int, Advertiser] = {}
         self._routes_seen = 0
         self._draws = 0
@@ -111,6 +113,7 @@ class Ip:
                 self.routes.remove(route.prefix, route.length, route.gateway, interface)
         self.neighbours.forget(interface)
         self.routers.forget(interface)
+        self.groups.forget(interface)
         self.advertisers.pop(interface.index, None)
         self.interfaces.pop(interface.name, None)
 
@@ -133,6 +136,8 @@ class Ip:
         if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
             raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
         own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
+        if len(octets) == 16:
+            self.join(interface, ndp.solicited_node(octets))
         self.routes.add(Route(octets, prefix, None, interface))
         if check:
             self.duplicates.check(interface, own, self.now if now is None else now, failed)
@@ -158,6 +163,8 @@ class Ip:
         own = interface.addresses.pop(octets, None)
         if own is None:
             return
+        if len(octets) == 16:
+            self.leave(interface, ndp.solicited_node(octets))
         if not any(
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
@@ -238,14 +245,16 @@ class Ip:
     def join(self, interface: Interface, group: bytes) -> None:
         """Take packets for a multicast group from an interface."""
         interface.groups[group] = interface.groups.get(group, 0) + 1
+        if interface.groups[group] == 1:
+            self.groups.changed(interface, group, True, self.now)
 
     def leave(self, interface: Interface, group: bytes) -> None:
         """Undo one `join`."""
         left = interface.groups.get(group, 0) - 1
         if left > 0:
             interface.groups[group] = left
-        else:
-            interface.groups.pop(group, None)
+        elif interface.groups.pop(group, None) is not None:
+            self.groups.changed(interface, group, False, self.now)
 
     def hop_limit(self, interface: Interface, size: int) -> int:
         """What packets that go out of an interface have, for addresses of `size` octets."""
@@ -486,6 +495,7 @@ class Ip:
         self.now = now
         self.duplicates.poll(now)
         self.routers.poll(now)
+        self.groups.poll(now)
         for advertiser in list(self.advertisers.values()):
             advertiser.poll(now)
         for lost in self.neighbours.poll(now):
@@ -512,5 +522,6 @@ class Ip:
             self.reassembly.next_deadline(),
             self.duplicates.next_deadline(),
             self.routers.next_deadline(),
+            self.groups.next_deadline(),
             *(advertiser.next_deadline() for advertiser in self.advertisers.values()),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mirage.types import Checksum, FrameMeta
 
 from ..errors import WireError
-from ..wire import ethernet, icmp, ipv4, ipv6, router
+from ..wire import ethernet, groups, icmp, ipv4, ipv6, router
 from ..wire.checksum import ones_sum
 from . import errors, ndp
 from .fragments import Whole
@@ -34,10 +34,7 @@ def _for_us(ip: Ip, interface: Interface, destination: bytes, to: int) -> tuple[
         return True, group
     if ip.is_group(destination):
         joined = destination in interface.groups or destination in {_ALL_NODES6, _ALL_SYSTEMS4}
-        solicited = len(destination) == 16 and any(
-            ndp.solicited_node(a) == destination for a in interface.addresses if len(a) == 16
-        )
-        return joined or solicited, True
+        return joined, True
     if ip.is_broadcast(interface, destination):
         return True, True
     if ip.has(destination):
@@ -171,6 +168,8 @@ def _icmp(ip: Ip, packet: Packet, frame: memoryview, now: float) -> None:
         _echo(ip, packet, message, now)
     elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
         ndp.received(ip, packet, message, bytes(frame[6:12]), now)
+    elif version6 and message.kind == groups.QUERY6:
+        ip.groups.mld(packet, now)
     elif version6 and message.kind == router.ADVERTISEMENT:
         ip.routers.received(packet, now)
     elif version6 and message.kind == router.SOLICITATION:
