@@ -57,6 +57,7 @@ class Advertiser:
         interface.router = True
         ip.advertisers[interface.index] = self
         ip.join(interface, _ALL_ROUTERS)
+        ip.wake()
 
     def stop(self) -> None:
         """Tell that this is no router any more (RFC 4861 6.2.5)."""
@@ -73,6 +74,7 @@ class Advertiser:
         if link is not None and any(packet.source):
             self._ip.neighbours.heard(self._interface, packet.source, link[:6], now, solicited=False)
         self._at = min(self._at, max(now + self._ip.draw() * self._delay, self._last + _LEAST_APART))
+        self._ip.wake()
 
     def poll(self, now: float) -> None:
         """Send what is due."""

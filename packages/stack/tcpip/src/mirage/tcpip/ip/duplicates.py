@@ -56,6 +56,7 @@ class Duplicates:
             return
         version6 = len(own.address) == 16
         own.tentative = True
+        self._ip.wake()
         self._checks[interface.index, own.address] = _Check(
             interface,
             own,

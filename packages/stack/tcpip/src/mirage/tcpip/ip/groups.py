@@ -83,6 +83,7 @@ class Groups:
         state = self._state(interface, 4 if len(group) == 4 else 6)
         state.changes[group] = (CHANGE_TO_EXCLUDE if joined else CHANGE_TO_INCLUDE, state.robustness)
         state.changes_at = now
+        self._ip.wake()
 
     def members(self, interface: Interface, version: int) -> list[bytes]:
         """The groups of an interface that are reported."""
@@ -121,6 +122,7 @@ class Groups:
         elif state.asked is not None:
             state.asked.add(query.group)
         state.answer_at = min(state.answer_at, at)
+        self._ip.wake()
 
     # Reports
 

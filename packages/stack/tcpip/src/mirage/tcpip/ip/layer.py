@@ -13,6 +13,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
+from typing import Protocol
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 from mirage.types.devices import Buffer
@@ -51,6 +52,13 @@ def _octets(address: Address) -> bytes:
     return address if isinstance(address, bytes) else address.packed
 
 
+class _Slow(Protocol):
+    """A part that is asked only when one of them has said `Ip.wake`, or when its time has come."""
+
+    def poll(self, now: float) -> None: ...
+    def next_deadline(self) -> float: ...
+
+
 class Ip:
     """The IP layer. Made by `Stack`, which has the calls that users need."""
 
@@ -80,6 +88,7 @@ class Ip:
         self.routers = Routers(self)
         self.groups = Groups(self)
         self.advertisers: dict[int, Advertiser] = {}
+        self._due = -inf
         self._routes_seen = 0
         self._draws = 0
         self._key = random.generate(16)
@@ -493,11 +502,10 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
-        self.duplicates.poll(now)
-        self.routers.poll(now)
-        self.groups.poll(now)
-        for advertiser in list(self.advertisers.values()):
-            advertiser.poll(now)
+        if now >= self._due:
+            for part in self._slow():
+                part.poll(now)
+            self._due = min(part.next_deadline() for part in self._slow())
         for lost in self.neighbours.poll(now):
             self.routers.unreachable(lost)
         for expired in self.reassembly.poll(now):
@@ -517,11 +525,13 @@ class Ip:
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min(
-            self.neighbours.next_deadline(),
-            self.reassembly.next_deadline(),
-            self.duplicates.next_deadline(),
-            self.routers.next_deadline(),
-            self.groups.next_deadline(),
-            *(advertiser.next_deadline() for advertiser in self.advertisers.values()),
-        )
+        if self._due == -inf:
+            self._due = min(part.next_deadline() for part in self._slow())
+        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), self._due)
+
+    def wake(self) -> None:
+        """One of the parts that seldom have something to do has something to do."""
+        self._due = -inf
+
+    def _slow(self) -> list[_Slow]:
+        return [self.duplicates, self.routers, self.groups, *self.advertisers.values()]

@@ -78,6 +78,7 @@ class Routers:
             self._ip.remove_address(interface, address)
         self._slaac.link_local(interface, 0, now)
         interface.learned = interface.learned or Learned()
+        self._ip.wake()
         self._links[interface.index] = _Link(interface, now + self._ip.draw() * _DELAY)
 
     def forget(self, interface: Interface) -> None:
@@ -96,6 +97,7 @@ class Routers:
         learned = interface.learned
         assert learned is not None
         learned.advertisements += 1
+        self._ip.wake()
         learned.managed, learned.other = said.managed, said.other
         if said.lifetime:
             link.left = 0
