@@ -31,6 +31,7 @@ from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
 from .path import Path
+from .redirects import Redirects
 from .routers import Routers
 from .routes import Route, Routes, in_prefix
 from .sources import choose, scope
@@ -86,6 +87,7 @@ class Ip:
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
         self.duplicates = Duplicates(self)
         self.routers = Routers(self)
+        self.redirects = Redirects(self)
         self.groups = Groups(self)
         self.advertisers: dict[int, Advertiser] = {}
         self._due = -inf
@@ -123,6 +125,7 @@ class Ip:
         self.neighbours.forget(interface)
         self.routers.forget(interface)
         self.groups.forget(interface)
+        self.redirects.forget(interface)
         self.advertisers.pop(interface.index, None)
         self.interfaces.pop(interface.name, None)
 
@@ -508,6 +511,7 @@ class Ip:
             self._due = min(part.next_deadline() for part in self._slow())
         for lost in self.neighbours.poll(now):
             self.routers.unreachable(lost)
+            self.redirects.unreachable(lost.address)
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
             if expired.first is None or interface is None:
@@ -534,4 +538,4 @@ class Ip:
         self._due = -inf
 
     def _slow(self) -> list[_Slow]:
-        return [self.duplicates, self.routers, self.groups, *self.advertisers.values()]
+        return [self.duplicates, self.routers, self.redirects, self.groups, *self.advertisers.values()]

@@ -168,6 +168,8 @@ def _icmp(ip: Ip, packet: Packet, frame: memoryview, now: float) -> None:
         _echo(ip, packet, message, now)
     elif version6 and message.kind in {ndp.SOLICITATION, ndp.ADVERTISEMENT}:
         ndp.received(ip, packet, message, bytes(frame[6:12]), now)
+    elif message.kind == (router.REDIRECT if version6 else icmp.REDIRECT4):
+        (ip.redirects.received6 if version6 else ip.redirects.received4)(packet, message, now)
     elif version6 and message.kind == groups.QUERY6:
         ip.groups.mld(packet, now)
     elif version6 and message.kind == router.ADVERTISEMENT:
