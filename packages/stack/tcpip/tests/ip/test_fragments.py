@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
-from host import OURS4, OURS6, Host, frame4, frame6, messages6, udp4
+from host import OURS4, OURS6, THEIRS6, Host, frame4, frame6, messages6, udp4
 from hypothesis import given
 from hypothesis import strategies as st
 from mirage.tcpip.counters import Counters
 from mirage.tcpip.ip.fragments import Reassembly, Whole, pieces
 from mirage.tcpip.settings import Settings
-from mirage.tcpip.wire import ipv4, ipv6
+from mirage.tcpip.testing import Simulation
+from mirage.tcpip.wire import icmp, ipv4, ipv6
+from mirage.tcpip.wire.checksum import checksum, ones_sum
 
 KEY = (1, b"a", b"b", 7, 17)
 
@@ -141,9 +143,6 @@ def test_rfc8200_4_5_the_first_fragment_says_what_is_inside(reverse: bool) -> No
 
 
 def _udp6_sum(message: bytes) -> bytes:
-    from host import THEIRS6
-    from mirage.tcpip.wire.checksum import checksum, ones_sum
-
     return checksum(message, ones_sum(THEIRS6 + OURS6) + 17 + len(message)).to_bytes(2, "big")
 
 
@@ -152,10 +151,6 @@ def test_rfc6946_an_atomic_fragment_is_no_fragment() -> None:
     host = Host()
     host.give(cut6(bytes(200))[0])
     body = bytes([128, 0, 0, 0, 0, 1, 0, 1])
-    from host import THEIRS6
-    from mirage.tcpip.wire import icmp
-    from mirage.tcpip.wire.checksum import ones_sum
-
     echo = icmp.build6(128, 0, body[4:], b"", ones_sum(THEIRS6 + OURS6))
     answers = host.give(frame6(ipv6.build_fragment(ipv6.Fragment6(58, 0, False, 9)) + echo, ipv6.FRAGMENT))
     assert [m[2][0] for m in messages6(answers)] == [129]
@@ -183,13 +178,10 @@ def test_rfc792_time_exceeded_for_a_packet_that_stays_in_pieces(version: int) ->
 @pytest.mark.parametrize("version", [4, 6])
 def test_what_is_too_large_is_cut_and_comes_back(version: int) -> None:
     """An echo of 5000 octets, in fragments both ways."""
-    from mirage.tcpip.testing import Simulation
-
     with Simulation(seed=version) as simulation:
         network = simulation.network(delay=0.001)
         one = simulation.host("one", network, "10.0.0.1/24", "fd00::1/64")
         two = simulation.host("two", network, "10.0.0.2/24", "fd00::2/64")
-        address = "10.0.0.2" if version == 4 else "fd00::2"
         here, there = one.stack.bind(5, version=version), two.stack.bind(5, version=version)
         data = random.Random(version).randbytes(60_000)
         here.send(data, (OURS4[:3] + b"\2") if version == 4 else OURS6[:15] + b"\2", 5, now=simulation.now)
@@ -198,4 +190,3 @@ def test_what_is_too_large_is_cut_and_comes_back(version: int) -> None:
         assert datagram is not None
         assert datagram.data == data
         assert one.stack.counters["fragments.sent"] > 40
-        assert address

@@ -9,9 +9,12 @@ import pytest
 from host import MAC, OURS4, OURS6, PEER, THEIRS4, THEIRS6, Host, arp_frame, frame4, frame6, icmp4, icmp6, packed, udp4
 from hypothesis import given
 from hypothesis import strategies as st
+from mirage.net.testing import VirtualPort
 from mirage.tcpip.stack import Stack
+from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.testing import Simulation
 from mirage.tcpip.wire import ipv4, ipv6
+from mirage.types import Checksum, FrameMeta
 
 QUOTED = ipv4.build(8, 17, OURS4, THEIRS4, hop_limit=9) + bytes(8)
 PREFIX = bytes([3, 4, 64, 0xC0]) + b"\0\0\x0e\x10\0\0\x07\x08" + bytes(4) + packed("2001:db8::")
@@ -40,7 +43,7 @@ SEEDS = [
 
 @st.composite
 def tampered(draw: Callable[..., int]) -> bytes:
-    frame = bytearray(draw(st.sampled_from(SEEDS)))  # type: ignore[call-overload]
+    frame = bytearray(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(12, len(frame) - 1))
         frame[at] = draw(st.integers(0, 255))
@@ -53,8 +56,6 @@ def tampered(draw: Callable[..., int]) -> bytes:
 @given(st.lists(tampered(), max_size=20), st.booleans())
 def test_any_frames_are_taken(frames: list[bytes], checked: bool) -> None:
     """Unchecked, as if a device had verified the transport's checksum, so that what is behind it is reached too."""
-    from mirage.types import Checksum, FrameMeta
-
     host = Host()
     host.ip.autoconfigure(host.interface, 0.0)
     meta = FrameMeta() if checked else FrameMeta(Checksum.PARTIAL, 34, 16)
@@ -86,15 +87,19 @@ def test_the_fast_lane_changes_nothing(address: str, monkeypatch: pytest.MonkeyP
             client = simulation.host("client", network, "10.0.0.1/24", "fd00::1/64")
             server = simulation.host("server", network, "10.0.0.2/24", "fd00::2/64")
             watch = network.watch
-            network.watch = lambda port, frame, fate: (  # type: ignore[assignment,return-value]
-                sent.append(bytes(frame)) if fate == "sent" else None,
-                watch(port, frame, fate) if watch else None,
-            )
+
+            def see(port: VirtualPort, frame: bytes, fate: str) -> None:
+                if fate == "sent":
+                    sent.append(bytes(frame))
+                if watch is not None:
+                    watch(port, frame, fate)
+
+            network.watch = see
             listener = server.stack.listen(80, version=6 if ":" in address else 4)
             connection = client.stack.connect(address, 80, now=simulation.now)
             connection.write(random.Random(5).randbytes(100_000))
             connection.shutdown()
-            accepted = []
+            accepted: list[Connection] = []
             got = bytearray()
 
             def done() -> bool:

@@ -47,10 +47,10 @@ def test_rfc4861_6_3_7_three_solicitations_four_seconds_apart() -> None:
     assert len(asked) == 3
     source, to, message = asked[-1]
     assert (source, to, message[8:]) == (host.link_local, packed("ff02::2"), b"\1\1" + MAC)
-    host = Host()
-    host.ip.autoconfigure(host.interface, 0.0)
-    host.give(said())
-    assert messages6(host.wait(20), 133) == []
+    answered = Host()
+    answered.ip.autoconfigure(answered.interface, 0.0)
+    answered.give(said())
+    assert messages6(answered.wait(20), 133) == []
 
 
 def test_the_link_local_address_is_checked_and_made_anew() -> None:

@@ -40,7 +40,8 @@ def driver(namespace: None) -> Iterator[Driver]:
 @pytest.fixture
 def radvd(driver: Driver, tmp_path: Path) -> Iterator[Callable[..., None]]:
     """Starts radvd, or has it read another configuration."""
-    file, running = tmp_path / "radvd.conf", []
+    file = tmp_path / "radvd.conf"
+    running: list[subprocess.Popen[bytes]] = []
 
     def configure(prefix: str, *, lifetime: int = 600, valid: int = 7200, preferred: int = 3600, old: str = "") -> None:
         text = CONFIGURATION
