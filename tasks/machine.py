@@ -15,6 +15,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "arping": ("iputils-arping", "asks for addresses of the TCP/IP stack"),
     "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
     "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
+    "bridge": ("iproute2", "tells which multicast groups a bridge has heard of"),
     "busybox": ("busybox-static", "the small system in which the tender is tried on an ordinary KVM"),
     "chromium": ("chromium", "screenshots and accessibility checks of the website"),
     "curl": ("curl", "a second HTTP client for the servers' tests"),
