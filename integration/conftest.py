@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from . import targets
 from .client import Client
 
 
-@pytest.fixture(scope="session", params=targets.TARGETS)
+def _wanted() -> Iterator[object]:
+    """The targets to try, each with what it needs: those that MIRAGE_TARGETS names, or all."""
+    named = os.environ.get("MIRAGE_TARGETS", "").split() or targets.TARGETS
+    for one in (targets.TARGETS[name] for name in named):
+        marks = [pytest.mark.kvm] if one.needs else []
+        yield pytest.param(one.name, marks=[*marks, pytest.mark.root, pytest.mark.tool("ip")] if one.tap else marks)
+
+
+@pytest.fixture(scope="session", params=list(_wanted()))
 def target(request: pytest.FixtureRequest) -> str:
     """Every target that can be built today."""
     return str(request.param)

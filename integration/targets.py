@@ -1,27 +1,75 @@
 """Build an application for a target, boot what came out, and hold on to it while it runs.
 
-The tests use this interface and nothing below it. A target is a name that `mirage build -t` knows.
+The tests use this interface and nothing below it. A target is one of `TARGETS`: what `mirage build -t` makes, and the
+network that it runs on.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from mirage.net.testing import network_namespace
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 
-TARGETS = ("unix",)
-"""The targets that can be built and booted today."""
+
+_TENDER = ("-m", "mirage.hvt", "run", "--net")
+_TAP = "mirage-site"
+_ADDRESSES = ("--ipv4", "10.9.0.2/24", "--ipv6", "fd09::2/64")
+
+
+@dataclass(frozen=True)
+class Target:
+    """How an application is built, and what starts it."""
+
+    name: str
+    configure: tuple[str, ...]
+    """What `mirage configure` is told."""
+    program: tuple[str, ...]
+    """The words before the artifact's path, after the interpreter."""
+    network: tuple[str, ...] = ()
+    """The words behind the path; empty where the program uses the host's sockets."""
+    needs: str = ""
+    """A file of the host without which it cannot run."""
+    tap: bool = False
+    """Whether it runs on a TAP interface, in a network namespace that is made for it; needs root."""
+
+    @property
+    def gateway(self) -> bool:
+        """Whether the program is on a network of its own, that a gateway joins to the host's."""
+        return self.own_stack and not self.tap
+
+    @property
+    def own_stack(self) -> bool:
+        """Whether it has a TCP/IP stack of its own."""
+        return self.name != "unix"
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("unix", ("-t", "unix", "--network", "host"), ("-I",)),
+        Target("unix-gateway", ("-t", "unix", "--network", "stack"), ("-I",), ("--device", "{net}")),
+        Target("hvt", ("-t", "hvt"), (*_TENDER, "net0={net}"), needs="/dev/kvm"),
+        Target("hvt-tap", ("-t", "hvt"), (*_TENDER, f"net0=tap:{_TAP}"), needs="/dev/kvm", tap=True),
+    )
+}
+"""The targets that can be built and booted: a process on the host's sockets, one on a stack of its own behind the
+gateway, a virtual machine behind the gateway, and one on a TAP interface."""
 
 BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -44,20 +92,36 @@ class Artifact:
 
 
 class Running:
-    """A booted application. `url` has no slash at its end."""
+    """A booted application. `url` has no slash at its end.
 
-    def __init__(self, process: subprocess.Popen[str], echo: Callable[[str], object] | None = None) -> None:
+    `said` is the address that it said on its console, `url6` that over IPv6, where there is one.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        echo: Callable[[str], object] | None = None,
+        hosts: tuple[str, str] | None = None,
+        ended: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`hosts` are its IPv4 and IPv6 addresses where it says others; `ended` is called at the end."""
         self._process = process
+        self._ended = ended
         self._echo = echo
         self._lines: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            self.url = self._await_address()
+            self.said = self.url = self._await_address()
+            self.url6: str | None = None
+            if hosts is not None:
+                port = self.said.rpartition(":")[2]
+                self.url, self.url6 = (f"http://{host}:{port}" for host in hosts)
         except BaseException:
             process.kill()
             process.wait()
+            ended()
             raise
 
     @property
@@ -73,15 +137,18 @@ class Running:
 
     @property
     def resident(self) -> int:
-        """Octets of memory that it occupies now."""
-        statm = Path(f"/proc/{self.pid}/statm").read_text().split()
-        return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Octets of memory that it occupies now, the gateway's and the tender's included."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _family(self.pid))
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time that it has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that it has used so far, with the same."""
+        ticks = 0
+        for pid in _family(self.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def wait_for(self, text: str, seconds: float = 10.0) -> None:
         """Return when the console has said `text`. Raises `Failed`."""
@@ -90,13 +157,17 @@ class Running:
                 raise Failed(f"the console did not say {text!r} within {seconds} s:\n{''.join(self._lines)}")
 
     def send_signal(self, number: int) -> None:
-        """Send a signal: `SIGTERM` asks for a clean stop."""
-        self._process.send_signal(number)
+        """Send a signal: `SIGTERM` asks for a clean stop. `SIGINT` goes to all of its processes, as from a terminal."""
+        if number == signal.SIGINT:
+            os.killpg(self.pid, number)
+        else:
+            self._process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """The exit status, once it has ended by itself. Raises `subprocess.TimeoutExpired`."""
         status = self._process.wait(seconds)
         self._reader.join()
+        self._ended()
         return status
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
@@ -107,7 +178,7 @@ class Running:
         try:
             status = self.wait()
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self.pid, signal.SIGKILL)
             self.wait()
             raise Failed(f"it did not stop within {STOP_SECONDS} s of the signal:\n{self.console}") from None
         return status, time.monotonic() - started
@@ -141,6 +212,14 @@ class Running:
         raise Failed(f"the application {why}. Its console:\n{''.join(self._lines)}")
 
 
+def _family(pid: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            yield from _family(int(child))
+
+
 def mirage(*arguments: str, echo: Callable[[str], object] | None = None) -> str:
     """Run the `mirage` command and return what it printed. Raises `Failed` with the output when it fails."""
     words = [str(Path(sys.executable).with_name("mirage")), *arguments]
@@ -165,23 +244,60 @@ def build(target: str, application: Path = SITE, echo: Callable[[str], object] |
     if target not in TARGETS:
         raise Failed(f"there is no target {target!r}; the targets are: {', '.join(TARGETS)}")
     config = str(application / "config.py")
-    log = mirage("configure", "-f", config, "-t", target, echo=echo)
+    log = mirage("configure", "-f", config, *TARGETS[target].configure, echo=echo)
     log += mirage("build", "-f", config, echo=echo)
     path = Path(mirage("query", "-f", config, "artifact").strip())
     return Artifact(target, path, log)
 
 
-def command(artifact: Artifact) -> list[str]:
-    """The words that start an artifact, to which its boot arguments are added."""
-    return [sys.executable, "-I", str(artifact.path)]
+def command(artifact: Artifact, publish: str | None = None) -> list[str]:
+    """The words that start an artifact, to which its boot arguments are added; `publish` is for the gateway."""
+    target = TARGETS[artifact.target]
+    program = [sys.executable, *target.program, str(artifact.path), *target.network]
+    if not target.gateway:
+        return program
+    published = [] if publish is None else ["--publish", publish]
+    return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
+
+
+def files_in(artifact: Artifact) -> list[str]:
+    """The application's and its packages' files in an artifact, by their names on Python's path."""
+    if artifact.path.suffix == ".pyz":
+        return zipfile.ZipFile(artifact.path).namelist()
+    show = [sys.executable, "-m", "mirage.hvt", "show", "--json", str(artifact.path)]
+    manifest = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)
+    marker = next(name for name in manifest["files"] if name.endswith("/mirage/types/__init__.py"))
+    site = marker.removesuffix("mirage/types/__init__.py")
+    return [name.removeprefix(site) for name in manifest["files"] if name.startswith(site)]
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses on the host's loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def boot(
     artifact: Artifact, arguments: Sequence[str] = ("--port", "0"), echo: Callable[[str], object] | None = None
 ) -> Running:
-    """Start what was built and return once it has said its address. Raises `Failed`."""
+    """Start what was built and return once it has said its address. Raises `Failed`.
+
+    Behind the gateway port 0 cannot be left to the program, because the gateway has to know: a free one is chosen here,
+    and is the same on both sides.
+    """
+    target = TARGETS[artifact.target]
+    arguments, publish = list(arguments), None
+    hosts: tuple[str, str] | None = None
+    network = ExitStack()
+    if target.own_stack:
+        place = arguments.index("--port") + 1
+        arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
+        publish, hosts = f"{arguments[place]}:{arguments[place]}", ("127.0.0.1", "[::1]")
+    if target.tap:
+        hosts = _make_tap(network)
+        arguments += _ADDRESSES
     process = subprocess.Popen(
-        [*command(artifact), *arguments],
+        [*command(artifact, publish), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -190,7 +306,35 @@ def boot(
         # Ctrl-C at the terminal is for whoever booted it; the application gets one signal, from `stop`.
         process_group=0,
     )
-    return Running(process, echo)
+    return Running(process, echo, hosts, network.close)
+
+
+def run(artifact: Artifact, *arguments: str, publish: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Start what was built and wait for its end; what it said is both kinds of output."""
+    with ExitStack() as network:
+        if TARGETS[artifact.target].tap:
+            _make_tap(network)
+        return subprocess.run(
+            [*command(artifact, publish), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+
+def _make_tap(network: ExitStack) -> tuple[str, str]:
+    """Enter a network namespace with a TAP interface in it; the addresses that the application will have there."""
+    network.enter_context(network_namespace())
+    for words in (
+        ("tuntap", "add", "dev", _TAP, "mode", "tap"),
+        ("address", "add", "10.9.0.1/24", "dev", _TAP),
+        ("address", "add", "fd09::1/64", "dev", _TAP, "nodad"),
+        ("link", "set", _TAP, "up"),
+    ):
+        subprocess.run(["ip", *words], check=True)
+    return "10.9.0.2", "[fd09::2]"
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import threading
+
+import pytest
 
 from . import targets
 from .client import Client, connect
@@ -15,7 +16,7 @@ from .targets import Artifact, Running
 def test_it_says_what_started_and_where(website: Running) -> None:
     """The console names the application and the address that it answers at."""
     assert "website" in website.console
-    assert website.url in website.console
+    assert website.said in website.console
 
 
 def test_a_stop_is_clean_and_within_a_second(artifact: Artifact) -> None:
@@ -58,22 +59,22 @@ def test_requests_in_flight_are_finished(load: Running) -> None:
 
 def test_boot_arguments_are_explained(artifact: Artifact) -> None:
     """`--help` lists the boot arguments with their defaults, and a bad one is refused with a message."""
-    command = targets.command(artifact)
-    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert "--port" in told
-    bad = subprocess.run([*command, "--port", "eighty"], capture_output=True, text=True, check=False)
+    told = targets.run(artifact, "--help")
+    assert told.returncode == 0
+    assert "--port" in told.stdout
+    bad = targets.run(artifact, "--port", "eighty")
     assert bad.returncode == 2
-    assert "--port" in bad.stderr
-    assert "Traceback" not in bad.stderr
+    assert "--port" in bad.stdout
+    assert "Traceback" not in bad.stdout
 
 
 def test_a_taken_port_is_a_clear_error(artifact: Artifact) -> None:
     """The message names the address; the status is not 0; there is no traceback."""
+    if targets.TARGETS[artifact.target].tap:
+        pytest.skip("on a TAP interface there is nobody else who could have the port")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        result = subprocess.run(
-            [*targets.command(artifact), "--port", port], capture_output=True, text=True, check=False, timeout=30
-        )
+        result = targets.run(artifact, "--port", port, publish=f"{port}:{port}")
     assert result.returncode != 0
-    assert port in result.stdout + result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
+    assert port in result.stdout
+    assert "Traceback" not in result.stdout

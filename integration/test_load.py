@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from . import targets
 from .client import Client, connect
 from .targets import Running
 
@@ -75,8 +76,12 @@ def test_a_gibibyte_with_bounded_memory(load: Running) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_does_not_read_holds_little_memory(load: Running) -> None:
-    """Thirty clients that ask for 1 GiB each and read nothing make the server wait, not swell; others are served."""
+def test_a_client_that_does_not_read_holds_little_memory(load: Running, target: str) -> None:
+    """Thirty clients that ask for 1 GiB each and read nothing make the server wait, not swell; others are served.
+
+    On a stack of its own the buffers that otherwise lie in the kernel are the program's, and the gateway has its own.
+    """
+    allowed = 90 * MEBIBYTE if targets.TARGETS[target].own_stack else 30 * MEBIBYTE
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(Client(load.url))
         client.get("/zeros/65536")
@@ -86,7 +91,7 @@ def test_a_client_that_does_not_read_holds_little_memory(load: Running) -> None:
         for _ in range(50):
             assert len(client.get("/zeros/1000").body) == 1000
         grown = load.resident - before
-    assert grown < 30 * MEBIBYTE, f"grew by {grown / MEBIBYTE:.1f} MiB"
+    assert grown < allowed, f"grew by {grown / MEBIBYTE:.1f} MiB"
 
 
 @pytest.mark.slow

@@ -43,8 +43,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.tool("chromium")]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
+def browser(website: Running) -> Iterator[Browser]:
+    """Debian's Chromium, headless, on the website's network."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

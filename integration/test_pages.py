@@ -8,7 +8,8 @@ import feedparser
 import pytest
 
 from .client import Client
-from .crawl import Report
+from .crawl import Report, crawl
+from .targets import Running
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 
@@ -132,3 +133,12 @@ def test_no_page_needs_a_script(report: Report) -> None:
         assert b"<script" not in answer.body, target
         policy = answer.headers.get("content-security-policy", "")
         assert "default-src 'none'" in policy or "script-src 'none'" in policy, target
+
+
+def test_every_page_over_ipv6(website: Running) -> None:
+    """Both versions of IP lead to the same site, wherever the program has a stack of its own."""
+    if website.url6 is None:
+        pytest.skip("the process listens at the host's IPv4 loopback only")
+    over6 = crawl(website.url6)
+    assert over6.pages
+    assert not over6.broken

@@ -4,11 +4,14 @@ Examples:
   ./noxw -s website                     build and serve; the address is printed
   ./noxw -s website -- --port 8000      serve on a port of your choice
   ./noxw -s website -- --check          build, boot, fetch every page, and say how many and whether a link is broken
+  ./noxw -s website -- -t unix          a process of the host instead of a virtual machine
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import signal
 import socket
 import sys
@@ -26,20 +29,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="./noxw -s website --", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-t", "--target", default="unix", choices=targets.TARGETS, help="what to build (default: unix)")
+    parser.add_argument(
+        "-t",
+        "--target",
+        choices=targets.TARGETS,
+        help="what to build (default: hvt where /dev/kvm can be used, else unix)",
+    )
     parser.add_argument(
         "--port", type=int, help=f"TCP port to serve on (default: {DEFAULT_PORT}, or a free one if it is taken)"
     )
     parser.add_argument("--check", action="store_true", help="check every page and stop")
     options = parser.parse_args(arguments)
+    target = options.target or chosen_target()
     try:
-        return check(options.target) if options.check else serve(options.target, options.port)
+        return check(target) if options.check else serve(target, options.port)
     except targets.Failed as failure:
         print(f"website: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("website: interrupted", file=sys.stderr)
         return 130
+
+
+def chosen_target() -> str:
+    """A virtual machine where one can run; says which target it took, and why."""
+    if os.access("/dev/kvm", os.R_OK | os.W_OK) and platform.machine() == "x86_64":
+        print("target hvt: /dev/kvm can be used, so the website is a virtual machine; -t unix makes it a process")
+        return "hvt"
+    why = "you may not use /dev/kvm" if os.path.exists("/dev/kvm") else "there is no /dev/kvm here"
+    print(f"target unix: {why}, so the website is a process; ./noxw -s doctor says how to get a virtual machine")
+    return "unix"
 
 
 def check(target: str) -> int:

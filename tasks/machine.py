@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
-    "arping": ("iputils-arping", "asks for addresses of the TCP/IP stack"),
+    "arping": ("iputils-arping", "asks the stack for its Ethernet address"),
     "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
     "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "bridge": ("iproute2", "tells which multicast groups a bridge has heard of"),
@@ -22,6 +22,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "dbus-daemon": ("dbus-daemon", "the bus over which avahi's programs talk"),
     "debugfs": ("e2fsprogs", "looks into ext4 images that went through mirage-block"),
     "dhclient": ("isc-dhcp-client", "a client of the DHCP server's tests"),
+    "dhcpcd": ("dhcpcd5", "another such client"),
     "dig": ("bind9-dnsutils", "asks the name servers of the tests"),
     "dnsmasq": ("dnsmasq-base", "the peer of the DHCP client, and a name server that the resolver asks"),
     "e2fsck": ("e2fsprogs", "checks such images"),
@@ -32,17 +33,17 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "mcopy": ("mtools", "puts files into FAT images that go through mirage-block, and gets them back"),
     "mformat": ("mtools", "makes such images"),
     "mkfs.ext4": ("e2fsprogs", "makes ext4 images that go through mirage-block"),
-    "ndisc6": ("ndisc6", "looks for neighbours and routers of IPv6"),
+    "ndisc6": ("ndisc6", "asks the stack for its Ethernet address over IPv6"),
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
-    "nmap": ("nmap", "scans the ports of the TCP/IP stack"),
+    "nmap": ("nmap", "scans the ports of the stack"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
-    "radvd": ("radvd", "the router from which the TCP/IP stack configures itself"),
-    "rdisc6": ("ndisc6", "asks the TCP/IP stack's router advertisements"),
+    "radvd": ("radvd", "advertises routers and prefixes to the stack"),
+    "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
-    "tracepath": ("iputils-tracepath", "looks for the MTU of the path to the TCP/IP stack"),
+    "tracepath": ("iputils-tracepath", "asks the stack for errors, and how long the way is"),
     "udhcpc": ("udhcpc", "another such client"),
     "wrk": ("wrk", "the load generator of the HTTP benchmarks"),
 }
@@ -54,6 +55,15 @@ LIBRARIES = {
 }
 """Debian packages without a program that tests use, and what for."""
 
+ON_REQUEST: dict[str, tuple[str, str]] = {
+    "bochs-bin": (
+        "bochs bochs-term bochsbios",
+        "emulates a machine with Intel's virtualisation: integration -- hvt --vmx",
+    ),
+    "xorriso": ("xorriso isolinux syslinux-common", "makes the CD that Bochs boots from"),
+}
+"""Programs of proofs that run only when they are asked for, with all the packages that go with each."""
+
 NOT_YET: dict[str, tuple[str, str]] = {
     "opam": ("opam", "the index for opam, which is not built yet"),
 }
@@ -61,8 +71,8 @@ NOT_YET: dict[str, tuple[str, str]] = {
 
 
 def debian_package(program: str) -> str:
-    """The Debian package that provides a program. Raises `LookupError` for a program that the table lacks."""
-    for table in (DEBIAN, NOT_YET):
+    """The Debian package, or packages, with a program. Raises `LookupError` for a program that the table lacks."""
+    for table in (DEBIAN, ON_REQUEST, NOT_YET):
         if program in table:
             return table[program][0]
     if program in LIBRARIES:
@@ -102,7 +112,7 @@ def _pythons() -> list[Finding]:
 
 def _programs() -> list[Finding]:
     found = []
-    for table, needed in ((DEBIAN, True), (NOT_YET, False)):
+    for table, needed in ((DEBIAN, True), (ON_REQUEST, False), (NOT_YET, False)):
         for program, (package, use) in table.items():
             path = shutil.which(program)
             found.append(Finding(program, bool(path), use, "" if path else f"apt-get install {package}", needed))

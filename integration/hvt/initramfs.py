@@ -24,8 +24,8 @@ from mirage.hvt._modules import BASE, Finder, closure
 
 from . import cpio
 
-MODULES = ("irqbypass", "kvm", "kvm-amd")
-"""What must be loaded, in this order."""
+MODULES = ("irqbypass", "kvm")
+"""What must be loaded, in this order, before `kvm-amd` or `kvm-intel`."""
 INSIDE = ("inside", "rings", "machine_code")
 """The modules of this folder that run there."""
 PACKAGES = "/work/packages"
@@ -35,22 +35,24 @@ export PATH=/bin HOME=/ PYTHONPATH={packages} PYTHONHOME={home} PYTHONDONTWRITEB
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 echo "@@@ init $(cat /proc/uptime)"
 for word in $(cat /proc/cmdline); do
-  case $word in kvm_amd.*) options="$options ${{word#kvm_amd.}}";; MIRAGE_*) export "$word";; esac
+  case $word in kvm_{vendor}.*) options="$options ${{word#kvm_{vendor}.}}";; MIRAGE_*) export "$word";; esac
 done
-insmod /modules/irqbypass.ko; insmod /modules/kvm.ko; insmod /modules/kvm-amd.ko $options
-echo "@@@ npt $(cat /sys/module/kvm_amd/parameters/npt)"
+insmod /modules/irqbypass.ko; insmod /modules/kvm.ko; insmod /modules/kvm-{vendor}.ko $options
+echo "@@@ nested tables $(cat /sys/module/kvm_{vendor}/parameters/{nested})"
 {program} -S -P -m integration.hvt.inside
 echo "@@@ end $(cat /proc/uptime) status $?"
 poweroff -f
 """
+_NESTED = {"amd": "npt", "intel": "ept"}
+"""The parameter of each vendor's module that says whether it has page tables of its own below the guest's."""
 _APPLETS = ("sh", "mount", "insmod", "cat", "poweroff")
 _NO_TREE = re.compile(r"=> (/\S+)|^\s*(/\S+) \(", re.MULTILINE)
 
 
-def kernel() -> Path | None:
-    """The newest of Debian's kernels under /boot whose modules of KVM are there too."""
+def kernel(vendor: str = "amd") -> Path | None:
+    """The newest of Debian's kernels under /boot whose modules of KVM for a vendor, amd or intel, are there too."""
     found = sorted(Path("/boot").glob("vmlinuz-*-amd64"), key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
-    return next((p for p in reversed(found) if _module(p, "kvm-amd") is not None), None)
+    return next((p for p in reversed(found) if _module(p, f"kvm-{vendor}") is not None), None)
 
 
 def _module(kernel: Path, name: str) -> Path | None:
@@ -58,9 +60,9 @@ def _module(kernel: Path, name: str) -> Path | None:
     return next((p for suffix in ("ko", "ko.xz") for p in folder.rglob(f"{name}.{suffix}")), None)
 
 
-def _modules(kernel: Path) -> dict[str, cpio.Entry]:
+def _modules(kernel: Path, vendor: str) -> dict[str, cpio.Entry]:
     entries = {}
-    for name in MODULES:
+    for name in (*MODULES, f"kvm-{vendor}"):
         path = _module(kernel, name)
         if path is None:
             raise FileNotFoundError(f"{kernel.name} has no module {name}")
@@ -131,13 +133,13 @@ def _own() -> dict[str, cpio.Entry]:
     }
 
 
-def make(kernel: Path, image: Path) -> bytes:
-    """The archive for a kernel, with an image of `application`."""
+def make(kernel: Path, image: Path, vendor: str = "amd") -> bytes:
+    """The archive for a kernel on a processor of amd or intel, with an image of `application`."""
     busybox = shutil.which("busybox")
     if busybox is None:
         raise FileNotFoundError("busybox is not installed: apt-get install busybox-static")
     program = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
-    init = INIT.format(packages=PACKAGES, home=sys.base_prefix, program=program)
+    init = INIT.format(packages=PACKAGES, home=sys.base_prefix, program=program, vendor=vendor, nested=_NESTED[vendor])
     return cpio.archive(
         {
             **dict.fromkeys(("dev", "proc", "sys", "tmp"), cpio.DIRECTORY),
@@ -145,7 +147,7 @@ def make(kernel: Path, image: Path) -> bytes:
             "dev/null": cpio.character_device(1, 3),
             "bin/busybox": cpio.file(Path(busybox).read_bytes(), 0o755),
             **{f"bin/{name}": cpio.link("busybox") for name in _APPLETS},
-            **_modules(kernel),
+            **_modules(kernel, vendor),
             **_python(),
             **_packages(),
             **_own(),

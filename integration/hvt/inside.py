@@ -1,7 +1,7 @@
 """Runs in the emulated machine: the tender on that machine's /dev/kvm, one case after the other.
 
 Each result is a line on the serial console: `@@ ` and a JSON object with `case`, `seconds` and what the case found;
-`error` holds a traceback. `qemu` reads them.
+`error` holds a traceback. `console` reads them.
 """
 
 from __future__ import annotations
@@ -83,14 +83,25 @@ def resume() -> Found:
         return finish(tender, said)
 
 
+def rewind() -> Found:
+    """A second clone in the virtual machine of the first."""
+    said: list[bytes] = []
+    with Tender.resume(STATE, console=said.append) as tender:
+        finish(tender, said)
+        said.clear()
+        tender.rewind()
+        return finish(tender, said)
+
+
 def preemption() -> Found:
-    """Spin with the shortest tick, and look at the privilege level of every interruption."""
+    """Spin, by default with the shortest tick, and look at the privilege level of every interruption."""
     Watched.seen = []
+    seconds, period = os.environ.get("MIRAGE_SPIN", "4"), int(os.environ.get("MIRAGE_TICK", "500"))
     mirage.hvt.tender.Machine = Watched  # type: ignore[misc,attr-defined]
     try:
-        with Tender(IMAGE, ["preemption", "4"], memory=MEMORY, console=(said := []).append) as tender:
+        with Tender(IMAGE, ["preemption", seconds], memory=MEMORY, console=(said := []).append) as tender:
             text = tender.header.text, tender.header.text_end
-            tender._tick = lambda *_: Tender._tick(tender, 500, 0, 0)  # type: ignore[method-assign]
+            tender._tick = lambda *_: Tender._tick(tender, period, 0, 0)  # type: ignore[method-assign]
             found = finish(tender, said)
     finally:
         mirage.hvt.tender.Machine = Machine  # type: ignore[misc,attr-defined]
@@ -107,6 +118,7 @@ def cases() -> dict[str, Callable[[], Found]]:
         "snapshot": lambda: run("snapshot", snapshot=STATE),
         "resume 1": resume,
         "resume 2": resume,
+        "rewind": rewind,
         "preemption": preemption,
     }
     for name in rings.PROGRAMS:
@@ -117,8 +129,8 @@ def cases() -> dict[str, Callable[[], Found]]:
 
 
 def main() -> None:
-    """Run them all, or those named by MIRAGE_CASES."""
-    wanted = [name for name in os.environ.get("MIRAGE_CASES", "").split(",") if name]
+    """Run them all, or those that MIRAGE_CASES names, as a kernel's command line can: `execute_the_heap,hello`."""
+    wanted = [name.replace("_", " ") for name in os.environ.get("MIRAGE_CASES", "").split(",") if name]
     for name, case in cases().items():
         if wanted and name not in wanted:
             continue

@@ -1,24 +1,14 @@
-"""Boots a kernel under QEMU's emulation of AMD's virtualisation, and reads results from the serial console."""
+"""Boots a kernel under QEMU's emulation of AMD's virtualisation, and reads its serial console."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 PROGRAM = "qemu-system-x86_64"
-MARK = "@@ "
 LIMIT = 240
 """Seconds after which a machine that says nothing more is ended: many times what it takes."""
 _COMMAND_LINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable"
-
-
-def parse(text: str) -> dict[str, dict[str, Any]]:
-    """The results on a console by case; lines of the kernel and of `init` are passed over."""
-    lines = [line.strip() for line in text.splitlines()]
-    found = [json.loads(line.removeprefix(MARK)) for line in lines if line.startswith(MARK)]
-    return {result["case"]: result for result in found}
 
 
 def boot(kernel: Path, initramfs: Path, *words: str) -> str:

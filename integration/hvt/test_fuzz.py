@@ -33,6 +33,8 @@ EDGES = [
     1 << 47,
     1 << 63,
 ]
+LEAST = 12
+"""Guests, however slow the machine is meanwhile."""
 SECRET = b"of the host, not of the guest" * 8
 
 
@@ -74,7 +76,7 @@ def test_any_hypercalls_are_survived(image: Path, tmp_path: Path, long_form: boo
     neighbour = mmap.mmap(-1, SMALL)
     neighbour[:] = (SECRET * (SMALL // len(SECRET) + 1))[:SMALL]
     expected = bytes(neighbour)
-    while time.monotonic() < end:
+    while time.monotonic() < end or guests < LEAST:
         said: list[bytes] = []
         at = chance.getstate()
         spoilt = spoil(image, program(chance), tmp_path / "spoilt.hvt")
@@ -95,5 +97,4 @@ def test_any_hypercalls_are_survived(image: Path, tmp_path: Path, long_form: boo
         guests += 1
     assert bytes(neighbour) == expected, "the tender wrote beside the guest"
     assert [r for r in reports if "guest" not in r and " at 0x" not in r] == []
-    assert guests > 10
     assert calls > guests

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from _figures import APPLICATION, HELLO, Bench, Figure, within
+from _figures import APPLICATION, HELLO, Bench, Figure, beside, within
 from mirage.hvt import GuestFault, Tender, build
 
 STEP = 2
@@ -45,6 +47,40 @@ def memory(bench: Bench) -> Iterator[Figure]:
         while not runs(image, enough):
             enough += STEP
         yield within(f"least memory of {name}, MiB", enough, budget)
+
+
+PRIVATE = """
+import re, sys
+from pathlib import Path
+from mirage.hvt import Tender
+def private():
+    text = Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"Anonymous:\\s+(\\d+)", text)[1])
+found = []
+see = lambda _: found.append(private())
+before = private()
+with Tender(sys.argv[2], console=see) if sys.argv[1] == "boot" else Tender.resume(sys.argv[2], console=see) as tender:
+    tender.run()
+print(before, found[0])
+"""
+"""KiB that a tender's process shares with no file before a guest, and when the guest prints its first line."""
+
+
+def clones(bench: Bench) -> Iterator[Figure]:
+    """What a clone adds to the memory of the machine, beside a cold guest with its tender."""
+    state, image = bench.folder / "clone", bench.image("application", APPLICATION)
+    with Tender(image, ["save"], snapshot=state, console=lambda _: None) as tender:
+        tender.run()
+
+    def private(how: str, file: Path) -> tuple[int, ...]:
+        done = subprocess.run([sys.executable, "-c", PRIVATE, how, str(file)], capture_output=True, check=True)
+        return tuple(map(int, done.stdout.split()))
+
+    (_, cold), (before, clone) = private("boot", image), private("resume", state)
+    yield beside("memory that a clone adds, KiB", clone - before, cold, "<= 0.25", "a cold guest")
+    yield beside(
+        "room that its snapshot takes, KiB", state.stat().st_blocks / 2, image.stat().st_size / 1024, peer="its image"
+    )
 
 
 def runs(image: Path, mebibytes: int) -> bool:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from _compute import compute
 from _figures import Bench, Figure
-from _sizes import builds, memory
+from _sizes import builds, clones, memory
 from _starts import boot, resume
 
 PARTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
-    part.__name__: part for part in (boot, resume, compute, builds, memory)
+    part.__name__: part for part in (boot, resume, compute, builds, memory, clones)
 }
 
 

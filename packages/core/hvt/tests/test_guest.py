@@ -33,6 +33,19 @@ def test_a_traceback_names_the_source_line(boot: Boot) -> None:
     assert "ValueError: oops" in outcome.output
 
 
+def test_what_the_standard_library_imports_late_is_there(boot: Boot) -> None:
+    """Functions of argparse and others import when they are called; which do differs from one CPython to the next."""
+    outcome = boot("""
+        import argparse, fractions, typing
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--port", type=int)
+        class Named(typing.Protocol):
+            name: str
+        print(parser.parse_args(["--port", "80"]).port, fractions.Fraction("0.5"), parser.format_help().split()[0])
+    """)
+    assert outcome.output == "80 1/2 usage:\n"
+
+
 def test_sixteen_mebibytes_are_enough(boot: Boot) -> None:
     """A small application fits into 16 MiB of memory."""
     assert boot("print('small')", memory=16 << 20).output == "small\n"

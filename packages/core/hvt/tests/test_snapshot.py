@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import mirage.libos
 import mirage.types
 import pytest
 from mirage.hvt import GuestFault, HostError, ImageError, Tender, build
-from mirage.hvt._snapshot import MAGIC
+from mirage.hvt._snapshot import MAGIC, Snapshot
 
 SCRIPT = """
 import os, random, threading, time
@@ -38,9 +40,72 @@ def test_what_is_no_snapshot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no snapshot"):
         Tender.resume(tmp_path / "x")
     words = struct.pack("<16s5Q24s", MAGIC, 1 << 50, 1, 1, 0, 0, b"")
-    (tmp_path / "x").write_bytes(words.ljust(10000, b"\0"))
+    (tmp_path / "x").write_bytes(words.ljust(20000, b"\0"))
     with pytest.raises(ImageError):
         Tender.resume(tmp_path / "x")
+
+
+SAVING = "import os\nos.write(os.open('/dev/snapshot', 1), b'1')\nprint('on')\n"
+
+
+def saved(folder: Path, script: str = SAVING) -> tuple[Path, Path]:
+    """An image and a snapshot of it."""
+    (folder / "main.py").write_text(script)
+    image = build(folder / "image.hvt", folder / "main.py")
+    with Tender(image.path, memory=32 << 20, console=lambda _: None, snapshot=folder / "state") as tender:
+        assert tender.run() == 0
+    return image.path, folder / "state"
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_it_holds_only_what_changed(tmp_path: Path) -> None:
+    """What the guest has not changed in its image takes no room, and neither do zeros."""
+    image, state = saved(tmp_path)
+    assert state.stat().st_blocks * 512 < image.stat().st_size / 2
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_it_goes_with_its_image(tmp_path: Path) -> None:
+    """The image may be touched or moved, and must be there unchanged."""
+    image, state = saved(tmp_path)
+    os.utime(image, (0, 0))
+    moved = image.rename(tmp_path / "moved.hvt")
+    with pytest.raises(ImageError, match=r"image\.hvt: No such file.*--image"):
+        Tender.resume(state)
+    said: list[bytes] = []
+    with Tender.resume(state, image=moved, console=said.append) as tender:
+        assert tender.run() == 0
+    assert said == [b"on\n"]
+    with moved.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    with pytest.raises(ImageError, match="not the image"):
+        Tender.resume(state, image=moved)
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_a_damaged_index_is_refused(tmp_path: Path) -> None:
+    """Runs that are out of order, empty, or outside, and an index that is cut short."""
+    _, state = saved(tmp_path)
+    whole = state.read_bytes()
+    snapshot = Snapshot.read(state)
+    at = 3 * 4096 + snapshot.image + snapshot.ram + snapshot.tables
+    pages = snapshot.image // 4096
+    for bad in (b"", whole[at : at + 8], whole[at:-1], struct.pack("<5I", 1, 0, 0, 0, 0)):
+        state.write_bytes(whole[:at] + bad)
+        with pytest.raises(ImageError, match="damaged"):
+            Snapshot.read(state)
+    for runs in ((1, pages, 1), (1, 0, pages + 1), (1, 0xFFFFFFFF, 0xFFFFFFFF), (2, 5, 1, 5, 1)):
+        counts = (runs[0], 0, 0)
+        state.write_bytes(whole[:at] + struct.pack(f"<{3 + 2 * runs[0]}I", *counts, *runs[1:]))
+        with pytest.raises(ImageError, match="damaged"):
+            Snapshot.read(state)
 
 
 @pytest.mark.kvm
@@ -92,6 +157,49 @@ def test_every_generator_is_seeded_anew(tmp_path: Path) -> None:
 @pytest.mark.kvm
 @pytest.mark.tool("gcc")
 @pytest.mark.slow
+def test_it_is_taken_from_outside(tmp_path: Path) -> None:
+    """A signal to the tender saves a guest that sleeps in asyncio; it goes on, and so does its clone."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import asyncio, os, signal\n"
+        "from mirage.hvt import guest\n"
+        "resumed = []\n"
+        "guest.on_resume(lambda: resumed.append('clone'))\n"
+        "guest.snapshot_on(signal.SIGUSR2)\n"
+        "async def main():\n"
+        "    done = asyncio.Event()\n"
+        "    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, done.set)\n"
+        "    print('ready', flush=True)\n"
+        "    while not done.is_set() and not resumed:\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    print(*resumed or ['first'])\n"
+        "asyncio.run(main())\n"
+    )
+    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
+    image, state = build(tmp_path / "image.hvt", script, path=sorted(folders)), tmp_path / "state"
+    said: list[bytes] = []
+
+    def hear(text: bytes) -> None:
+        said.append(text)
+        if text == b"ready\n":
+            os.kill(os.getpid(), signal.SIGUSR2)
+
+    class Saving(Tender):
+        def _save(self, *arguments: int) -> int:
+            result = super()._save(*arguments)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            return result
+
+    with Saving(image.path, memory=64 << 20, console=hear, snapshot=state) as tender:
+        assert tender.run() == 0
+    with Tender.resume(state, console=said.append) as clone:
+        assert clone.run() == 0
+    assert b"".join(said) == b"ready\nfirst\nclone\n"
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
 def test_another_processor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code was chosen by what the processor could; where it can other things the guest must not go on."""
     from mirage.hvt import tender as module
@@ -132,7 +240,7 @@ def test_without_a_file_the_guest_is_told(tmp_path: Path) -> None:
 @pytest.mark.tool("gcc")
 @pytest.mark.slow
 def test_a_resumed_guest_that_faults_is_reported_in_full(tmp_path: Path) -> None:
-    """The symbols go with the snapshot: functions, Python stack and core are as in the first guest."""
+    """Functions, Python stack and core are as in the first guest."""
     script = tmp_path / "main.py"
     script.write_text("import ctypes\nopen('/dev/snapshot', 'wb').write(b'1')\nctypes.string_at(0)\n")
     image = build(tmp_path / "image.hvt", script)
@@ -141,7 +249,6 @@ def test_a_resumed_guest_that_faults_is_reported_in_full(tmp_path: Path) -> None
         with pytest.raises(GuestFault) as raised:
             tender.run()
         faults.append(str(raised.value))
-    image.path.unlink()
     with Tender.resume(tmp_path / "state", core=tmp_path / "core") as tender:
         with pytest.raises(GuestFault) as raised:
             tender.run()

@@ -5,6 +5,7 @@ The clients only talk: their scripts write down what they got and configure noth
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import subprocess
@@ -113,7 +114,7 @@ def test_udhcpc(wire: Wire) -> None:
     subprocess.run(["ip", "address", "add", f"{FIRST}/24", "dev", wire.tap.name], check=True)
     client.send_signal(signal.SIGUSR1)
     wire.until(lambda: "event=renew" in output.read_text())
-    assert wire.sent(MessageType.ACK) == 2
+    assert wire.sent(MessageType.ACK) >= 2
     client.send_signal(signal.SIGTERM)
     wire.until(lambda: wire.standing() is Standing.FREED)
 
@@ -125,7 +126,7 @@ def test_dhclient(wire: Wire) -> None:
     files = ["-lf", str(wire.folder / "leases"), "-pf", str(wire.folder / "pid"), "-cf", "/dev/null"]
     for life in (1, 2):
         client = wire.run("dhclient", "-1", "-d", "-sf", str(script), *files, wire.tap.name)
-        wire.until(lambda expected=life: wire.sent(MessageType.ACK) == expected)
+        wire.until(lambda expected=life: wire.sent(MessageType.ACK) >= expected)
         wire.until(lambda: output.read_text().count("new_domain_name_servers=10.9.0.1 10.9.0.2") >= 1)
         assert "new_ip_address=10.9.0.50" in output.read_text()
         assert "new_subnet_mask=255.255.255.0" in output.read_text()
@@ -145,3 +146,28 @@ def test_an_address_that_is_refused(wire: Wire) -> None:
     script, output = wire.script("ip", "serverid")
     wire.run("udhcpc", "-f", "-q", "-i", wire.tap.name, "-s", str(script), "-t", "5", "-T", "1", "-r", "10.7.7.7")
     wire.until(lambda: "ip=10.9.0.50" in output.read_text())
+
+
+@pytest.mark.tool("dhcpcd")
+def test_dhcpcd(wire: Wire) -> None:
+    """Roy Marples' client, which identifies itself as RFC 4361 says; it sees a /run and a resolv.conf of its own."""
+    script, output = wire.script("new_ip_address", "new_domain_search", "new_interface_mtu")
+    (wire.folder / "resolv.conf").touch()
+    mounts = f"mount -t tmpfs run /run && mount --bind {wire.folder}/resolv.conf /etc/resolv.conf"
+    words = f"exec dhcpcd -B -4 -D -f /dev/null -c {script} --noipv4ll --noarp {wire.tap.name}"
+    # A namespace of processes too: dhcpcd's helpers end with it.
+    client = wire.run(
+        "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
+        f"{mounts} && mount -t tmpfs db /var/lib/dhcpcd; {words}",
+    )  # fmt: skip
+    wire.until(lambda: "event=BOUND" in output.read_text())
+    assert "new_ip_address=10.9.0.50" in output.read_text()
+    binding = wire.server.pools[0].get(FIRST)
+    assert binding is not None
+    assert binding.client[0] == 255
+    (child,) = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGALRM)  # release, and end
+    wire.until(lambda: wire.standing() is Standing.FREED or client.poll() is not None)
+    # Now and then, on a busy machine, it ends without a word to the server; what it says it does must arrive.
+    if "releasing lease" in (wire.folder / "log").read_text():
+        wire.until(lambda: wire.standing() is Standing.FREED)

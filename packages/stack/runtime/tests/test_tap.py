@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mirage.net import TapNetwork
-from mirage.runtime import StackEventLoop
+from mirage.runtime import StackEventLoop, installed
 from mirage.types import Offload
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip"), pytest.mark.slow, pytest.mark.usefixtures("namespace")]
@@ -166,3 +168,49 @@ def test_curl(loop: StackEventLoop, tmp_path: Path) -> None:
         assert code == 7  # "Failed to connect to host": refused, not timed out
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.tool("redis-server")
+def test_redis(loop: StackEventLoop, tmp_path: Path) -> None:
+    """redis-py talks to the real server: values large and small, a pipeline, and messages to subscribers."""
+    from redis.asyncio import Redis
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    async def main() -> None:
+        words = ["--bind", KERNEL[4], "--protected-mode", "no", "--save", "", "--dir", str(tmp_path)]
+        server = await asyncio.create_subprocess_exec("redis-server", *words, stdout=asyncio.subprocess.DEVNULL)
+        try:
+            client = Redis(host=KERNEL[4])
+            for _ in range(100):
+                with contextlib.suppress(ConnectionError, RedisConnectionError):
+                    await client.ping()
+                    break
+                await asyncio.sleep(0.05)
+            value = bytes(range(256)) * 20_000
+            await client.set("large", value)
+            assert await client.get("large") == value
+            async with client.pipeline() as pipeline:
+                for number in range(1000):
+                    pipeline.incrby("sum", number)
+                assert (await pipeline.execute())[-1] == sum(range(1000))
+            async with client.pubsub() as subscriber:
+                await subscriber.subscribe("news")
+                await client.publish("news", "extra")
+                messages = [message async for message in _some(subscriber, 2)]
+            assert messages[1]["data"] == b"extra"
+            await client.aclose()
+        finally:
+            server.terminate()
+            await server.wait()
+
+    with installed(loop):
+        loop.run_until_complete(main())
+
+
+async def _some(subscriber: Any, count: int) -> AsyncIterator[Any]:
+    """The first messages of a subscription."""
+    async for message in subscriber.listen():
+        yield message
+        count -= 1
+        if not count:
+            return

@@ -9,7 +9,7 @@ from mirage.tcpip.testing.netsim import BUFFERS, LOSSES, SMOLTCP
 
 _WIDTH = 366
 _LEFT, _TOP, _CELL, _ROW = 46, 58, 39, 24
-_NAMES = {"cubic": "CUBIC, the default", "westwood": "Westwood"}
+_NAMES = {"cubic": "CUBIC", "westwood": "Westwood"}
 
 
 def chart(matrix: dict[str, dict[str, list[float]]]) -> str:
@@ -17,7 +17,7 @@ def chart(matrix: dict[str, dict[str, list[float]]]) -> str:
     parts: list[str] = []
     y = 0
     for control, rows in matrix.items():
-        parts += _grid(y, f"{_NAMES[control]}: throughput in terms of smoltcp’s", rows)
+        parts += _grid(y, f"{_NAMES[control]}: times smoltcp’s throughput", rows)
         y += _TOP + _ROW * len(BUFFERS) + 22
     parts += _curves(y, matrix)
     height = y + 330
@@ -41,7 +41,7 @@ def _description(matrix: dict[str, dict[str, list[float]]]) -> str:
             ours / theirs for buffer in BUFFERS for ours, theirs in zip(rows[str(buffer)], SMOLTCP[buffer], strict=True)
         ]
         told.append(
-            f"With {_NAMES[control].partition(',')[0]}, {sum(r >= 0.9995 for r in ratios)} of {len(ratios)} cells carry"
+            f"With {_NAMES[control]}, {sum(r >= 0.9995 for r in ratios)} of {len(ratios)} cells carry"
             f" what smoltcp carries or more; the least is {min(ratios):.2f} times as much, the most {max(ratios):.1f}."
         )
     return " ".join(told)
@@ -58,7 +58,7 @@ def _size(buffer: int) -> str:
 
 
 def _grid(y: int, title: str, rows: dict[str, list[float]]) -> list[str]:
-    parts = [_text(6, y + 20, title, " d-strong"), _text(6, y + _TOP - 8, "buffer", " d-small")]
+    parts = [_text(6, y + 20, title, " d-strong")]
     for column, loss in enumerate(LOSSES):
         words = f"{loss * 100:g} %"
         parts.append(_text(_LEFT + _CELL * (column + 0.5), y + _TOP - 8, words, " d-small", "middle"))
@@ -107,9 +107,7 @@ def _curves(y: int, matrix: dict[str, dict[str, list[float]]]) -> list[str]:
         parts.append(_text(x, top + height + 18, f"{loss * 100:g} %", " d-small", "middle"))
     series: list[tuple[str, list[float], str, str]] = [("smoltcp", list(SMOLTCP[buffer]), "d-need", "#55616a")]
     styles = {"cubic": ("d-back", "#b26a00"), "westwood": ("d-arrow", "#0a6470")}
-    series += [
-        (_NAMES[control].partition(",")[0], rows[str(buffer)], *styles[control]) for control, rows in matrix.items()
-    ]
+    series += [(_NAMES[control], rows[str(buffer)], *styles[control]) for control, rows in matrix.items()]
     for number, (name, values, style, stroke) in enumerate(series):
         points = " ".join(f"{x:.1f},{at:.1f}" for x, at in line(values))
         parts.append(f'<polyline class="{style}" fill="none" stroke="{stroke}" stroke-width="1.8" points="{points}"/>')

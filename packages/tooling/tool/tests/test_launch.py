@@ -37,8 +37,8 @@ def test_a_stack_of_its_own(application, mirage, words: tuple[str, ...]) -> None
     application(SERVER)
     assert mirage("configure", *words)[0] == 0
     program = mirage("query", "main")[1]
-    assert "from mirage.runtime import run as run_on_stack" in program
-    assert "network=arguments.device" in program
+    assert "from mirage.runtime.boot import run as run_on_stack" in program
+    assert "arguments.device" in program
     assert '"--host", default=""' in program
     assert "mirage-runtime" in mirage("query", "packages")[1]
     assert "a TCP/IP stack of its own" in mirage("describe")[1]
@@ -56,6 +56,8 @@ def test_the_gateway_is_the_default(application, mirage) -> None:
     words = command(mirage, "--net", "gateway", "--", "--port=99")
     assert words[3:5] == ["--publish", "99:99"]
     assert "--device" in words
+    words = command(mirage, "-t", "hvt", "--allow", "127.0.0.1:5432", "--allow", "example.org")
+    assert words[3:10] == ["--publish", "8080:8080", "--allow", "127.0.0.1:5432", "--allow", "example.org", "--"]
 
 
 def test_a_tap_interface(application, mirage) -> None:
@@ -72,7 +74,9 @@ def test_a_tap_interface(application, mirage) -> None:
         (("--net", "bridge"), "--net takes gateway or tap:NAME"),
         (("--net", "tap:"), "--net takes gateway or tap:NAME"),
         (("--publish", "80:80"), "the program uses the host's own network"),
+        (("--allow", "example.org"), "the program uses the host's own network"),
         (("--net", "tap:tap0", "--publish", "80:80"), "has an address of its own"),
+        (("--net", "tap:tap0", "--allow", "*"), "has an address of its own"),
     ],
 )
 def test_what_does_not_fit_is_refused(application, mirage, words: tuple[str, ...], message: str) -> None:

@@ -1,247 +1,215 @@
-"""Routers that advertise themselves, and addresses made from what they say (RFC 4861 6.3, RFC 4862, RFC 8981)."""
+"""Real routers and real group members: radvd and the kernel configure the stack, and hear what it joins."""
 
 from __future__ import annotations
 
-from math import inf
-from typing import Any
+import contextlib
+import ipaddress
+import re
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from host import MAC, PEER, ROUTER6, Host, icmp6, messages6, packed
-from mirage.tcpip.errors import NoRoute
+from mirage.tcpip import Settings
 from mirage.tcpip.ip.interface import InterfaceAddress
-from mirage.tcpip.ip.sources import scope
-from mirage.tcpip.settings import Settings
-from mirage.tcpip.wire import router
-from mirage.tcpip.wire.router import Advertisement, Prefix, RouteInfo
+from taphost import KERNEL4, KERNEL6, OURS4, OURS6, TapHost, ip, sysctl
 
-ALL = packed("ff02::1")
-PREFIX, FAR = packed("2001:db8:1::"), packed("2001:db8:99::1")
-ROUTER7 = packed("fe80::7")
+pytestmark = [pytest.mark.root, pytest.mark.tool("ip"), pytest.mark.usefixtures("namespace"), pytest.mark.slow]
 
+STABLE = Settings(temporary_addresses=False)
+GROUP4, GROUP6 = "239.7.7.7", "ff05::7:7"
 
-def said(*, source: bytes = ROUTER6, hop_limit_of_packet: int = 255, **fields: Any) -> bytes:
-    """A frame with an advertisement."""
-    fields.setdefault("link", PEER)
-    body = router.build(Advertisement(**fields))
-    return icmp6(134, body, source=source, to=ALL, mac=b"\x33\x33\0\0\0\1", hop_limit=hop_limit_of_packet)
-
-
-def prefix(valid: int = 86400, preferred: int = 14400, **flags: bool) -> tuple[Prefix, ...]:
-    return (Prefix(PREFIX, 64, valid, preferred, **flags),)
+CONFIGURATION = """
+interface {name} {{
+  AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvDefaultLifetime {lifetime};
+  AdvCurHopLimit 61; AdvLinkMTU {mtu}; AdvReachableTime 20000; AdvOtherConfigFlag on;
+  {prefixes}
+  RDNSS 2001:db8::53 {{ AdvRDNSSLifetime 600; }};
+  DNSSL example.org {{ AdvDNSSLLifetime 600; }};
+}};
+"""
+PREFIX = "prefix {} {{ AdvOnLink on; AdvAutonomous on; AdvValidLifetime {}; AdvPreferredLifetime {}; }};"
 
 
-class Auto(Host):
-    def __init__(self, settings: Settings | None = None) -> None:
-        super().__init__(settings or Settings(temporary_addresses=False))
-        self.ip.autoconfigure(self.interface, self.now)
-        self.sent = self.wait(20)
+class Radvd:
+    """The daemon, which can be told something else."""
 
-    @property
-    def made(self) -> list[InterfaceAddress]:
-        return [own for own in self.interface.addresses.values() if own.automatic]
+    def __init__(self, host: TapHost, folder: Path) -> None:
+        self.host = host
+        self.file = folder / "radvd.conf"
+        self.pid = folder / "radvd.pid"
+        self.log = folder / "radvd.log"
+        self.process: subprocess.Popen[bytes] | None = None
 
+    def tell(self, *prefixes: tuple[str, int, int], lifetime: int = 1800, mtu: int = 1400) -> None:
+        """Start it, or start it anew, with these prefixes, their valid and preferred lifetimes."""
+        self.stop()
+        listed = "\n  ".join(PREFIX.format(*prefix) for prefix in prefixes)
+        self.file.write_text(CONFIGURATION.format(name=self.host.name, lifetime=lifetime, mtu=mtu, prefixes=listed))
+        words = ["radvd", "-n", "-C", str(self.file), "-p", str(self.pid), "-m", "logfile", "-l", str(self.log)]
+        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-def test_rfc4861_6_3_7_three_solicitations_four_seconds_apart() -> None:
-    host = Auto()
-    asked = messages6(host.sent, 133)
-    assert len(asked) == 3
-    source, to, message = asked[-1]
-    assert (source, to, message[8:]) == (host.link_local, packed("ff02::2"), b"\1\1" + MAC)
-    answered = Host()
-    answered.ip.autoconfigure(answered.interface, 0.0)
-    answered.give(said())
-    assert messages6(answered.wait(20), 133) == []
-
-
-def test_the_link_local_address_is_checked_and_made_anew() -> None:
-    """RFC 7217 6: another one, up to three times."""
-    host = Host()
-    host.ip.autoconfigure(host.interface, 0.0)
-    for tries in range(4):
-        first = host.link_local
-        host.give()
-        answer = icmp6(136, b"\x20\0\0\0" + first, source=first, to=ALL, mac=b"\x33\x33\0\0\0\1")
-        host.give(answer)
-        assert first not in host.interface.addresses
-        assert any(a[0] == 0xFE for a in host.interface.addresses) == (tries < 3)
-    assert host.counters["ip6.autoconfiguration-failed"] == 1
+    def stop(self) -> None:
+        """End it at once, so that it cannot take back what it has said."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.pid.unlink(missing_ok=True)
+            self.process = None
 
 
-def test_stable_addresses_stay_over_restarts() -> None:
-    same = Settings(stable_secret=b"secret", temporary_addresses=False)
-    assert Host(same, seed=1).link_local == Host(same, seed=2).link_local
-    assert Host(seed=1).link_local != Host(seed=2).link_local
-    one, two = Auto(same), Auto(same)
-    one.give(said(prefixes=prefix()))
-    two.give(said(prefixes=prefix()))
-    assert [a.address for a in one.made] == [a.address for a in two.made]
-    assert one.made[0].address[8:] != one.link_local[8:]  # RFC 7217 5: another one for each prefix
+@contextlib.contextmanager
+def router(tmp_path: Path, settings: Settings) -> Iterator[tuple[TapHost, Radvd]]:
+    with TapHost(settings=settings, addresses=()) as host:
+        sysctl(f"ipv6/conf/{host.name}/forwarding", "1")
+        sysctl("ipv6/conf/all/forwarding", "1")
+        radvd = Radvd(host, tmp_path)
+        try:
+            yield host, radvd
+        finally:
+            radvd.stop()
 
 
-def test_nothing_is_believed_unasked_or_from_afar() -> None:
-    host = Host()
-    host.give(said(prefixes=prefix()))
-    assert host.interface.learned is None
-    auto = Auto()
-    auto.give(said(source=packed("2001:db8::1")), said(hop_limit_of_packet=64))
-    assert auto.interface.learned is not None
-    assert auto.interface.learned.advertisements == 0
-    assert auto.counters["ip.malformed"] == 2
+def automatic(host: TapHost, prefix: str) -> list[InterfaceAddress]:
+    network = ipaddress.ip_network(prefix)
+    return [
+        own
+        for own in host.interface.addresses.values()
+        if own.automatic and len(own.address) == 16 and ipaddress.ip_address(own.address) in network
+    ]
 
 
-def test_rfc4861_6_3_4_the_default_router_comes_and_goes() -> None:
-    host = Auto()
-    with pytest.raises(NoRoute):
-        host.ip.path(FAR, host.now)
-    host.give(said(lifetime=100, hop_limit=33, mtu=1400, prefixes=prefix()))
-    host.wait(2)
-    path = host.ip.path(FAR, host.now)
-    assert path.refresh(host.now)
-    assert (path.header[:6], path.header[21], path.mtu) == (PEER, 33, 1400)
-    assert path.local == host.made[0].address
-    assert host.ip.path(packed("10.0.0.2"), host.now).mtu == 1500  # IPv4 has nothing to do with it
-    host.give(said(lifetime=100, mtu=1300))
-    assert path.mtu == 1300
-    host.give(said(lifetime=0))
-    with pytest.raises(NoRoute):
-        host.ip.path(packed("2001:db8:99::2"), host.now)
-    host.give(said(lifetime=100))
-    host.wait(99)
-    host.ip.path(packed("2001:db8:99::3"), host.now)
-    host.wait(2)
-    with pytest.raises(NoRoute):
-        host.ip.path(packed("2001:db8:99::4"), host.now)
+@pytest.mark.tool("radvd")
+@pytest.mark.tool("ping")
+def test_radvd(tmp_path: Path) -> None:
+    """An address of the prefix, a default route, hop limit, MTU and DNS; the kernel reaches us at that address."""
+    with router(tmp_path, STABLE) as (host, radvd):
+        ip("-6", "address", "add", "2001:db8:1::1/64", "dev", host.name, "nodad")
+        radvd.tell(("2001:db8:1::/64", 3600, 1800))
+        host.until(lambda: len(automatic(host, "2001:db8:1::/64")) == 1)
+        (own,) = automatic(host, "2001:db8:1::/64")
+        interface = host.interface
+        assert (interface.hop_limit, interface.mtu6, interface.other, interface.managed) == (61, 1400, True, False)
+        assert 10 <= interface.reachable_time <= 30
+        assert [str(server) for server in interface.dns_servers] == ["2001:db8::53"]
+        assert list(interface.dns_domains) == ["example.org"]
+        host.until(lambda: not own.checking)
+        address = str(ipaddress.ip_address(own.address))
+        status, said = host.run("ping", "-c", "2", "-i", "0.1", "-s", "3000", address)
+        assert status == 0, said
+        ping = host.stack.ping("2001:db8:ffff::1")  # by the default route, to which the kernel knows no further way
+        ping.send(host.now)
+        host.until(lambda: ping.readable)
+        assert re.search("cannot be reached", str(ping.take_error()))
 
 
-def test_rfc4191_preferences_and_routes() -> None:
-    """High before medium before low; a more specific route before all; what was made by hand is left alone."""
-    host = Auto()
-    two = packed("fe80::2")
-    host.give(said(preference=-1), said(source=ROUTER7, link=b"\2\0\0\0\0\7"))
-    assert host.ip.routes.find(FAR)[0].gateway == ROUTER7
-    host.give(said(preference=1))
-    assert host.ip.routes.find(FAR)[0].gateway == ROUTER6
-    host.give(said(source=two, lifetime=0, routes=(RouteInfo(packed("2001:db8:99::"), 48, -1, 600),)))
-    assert host.ip.routes.find(FAR)[0].gateway == two
-    host.ip.routes.add(type(host.ip.routes.all()[0])(bytes(16), 0, packed("fe80::9"), host.interface))
-    assert next(r.gateway for r in host.ip.routes.find(packed("2001::1"))) == packed("fe80::9")
+@pytest.mark.tool("radvd")
+def test_radvd_changes_its_prefixes(tmp_path: Path) -> None:
+    """A new prefix gives a second address; one that is no longer preferred is not used for anything new; a router
+    that is none any more is no way out."""
+    with router(tmp_path, STABLE) as (host, radvd):
+        radvd.tell(("2001:db8:1::/64", 3600, 1800))
+        host.until(lambda: len(automatic(host, "2001:db8:1::/64")) == 1)
+        far = ipaddress.ip_address("2001:db8:ffff::1").packed
+        (first,) = automatic(host, "2001:db8:1::/64")
+        assert host.stack.ip.path(far, host.now).local == first.address
+        radvd.tell(("2001:db8:1::/64", 3600, 0), ("2001:db8:2::/64", 3600, 1800), mtu=1300)
+        host.until(lambda: len(automatic(host, "2001:db8:2::/64")) == 1)
+        (second,) = automatic(host, "2001:db8:2::/64")
+        host.until(lambda: first.deprecated)
+        assert host.stack.ip.path(far, host.now).local == second.address
+        assert first.address in host.interface.addresses
+        assert host.interface.mtu6 == 1300
+        radvd.tell(("2001:db8:2::/64", 3, 2), lifetime=0)
+        host.until(lambda: not host.stack.ip.routes.find(far))
+        # RFC 4862 5.5.3 e: three seconds of validity are not believed of an address that had an hour
+        assert second.valid_until - host.now > 3500
 
 
-def test_rfc4861_6_3_6_a_router_that_does_not_answer() -> None:
-    """The other one is used, until the first is heard again."""
-    host = Auto()
-    host.give(said(prefixes=prefix()), said(source=ROUTER7, link=b"\2\0\0\0\0\7", preference=-1))
-    host.wait(2)
-    path = host.ip.path(FAR, host.now)
-    assert path.refresh(host.now)
-    assert path.header[:6] == PEER
-    for _ in range(9):  # used, but never confirmed
-        host.wait(1)
-        path.refresh(host.now)
-    assert path.header[:6] == b"\2\0\0\0\0\7"
-    assert host.counters["ip6.routers-unreachable"] >= 1
-    host.give(said())
-    assert path.refresh(host.now)
-    assert path.header[:6] == PEER
+@pytest.mark.tool("radvd")
+def test_addresses_go_with_their_lifetime(tmp_path: Path) -> None:
+    """What was advertised for a few seconds is gone after these; temporary addresses are not made for so little."""
+    with router(tmp_path, Settings()) as (host, radvd):
+        radvd.tell(("2001:db8:3::/64", 5, 4), ("2001:db8:4::/64", 3600, 1800))
+        host.until(lambda: len(automatic(host, "2001:db8:4::/64")) == 2)
+        assert {own.temporary for own in automatic(host, "2001:db8:4::/64")} == {False, True}
+        (short,) = automatic(host, "2001:db8:3::/64")
+        assert not short.temporary
+        radvd.stop()
+        host.until(lambda: not automatic(host, "2001:db8:3::/64"))
+        assert host.now >= short.valid_until
+        assert len(automatic(host, "2001:db8:4::/64")) == 2
 
 
-def test_rfc4862_5_5_an_address_of_the_prefix() -> None:
-    """Checked, used, deprecated, gone."""
-    host = Auto()
-    host.give(said(prefixes=prefix(valid=10000, preferred=5000), lifetime=9000))
-    (own,) = host.made
-    assert own.tentative
-    assert own.address[:8] == PREFIX[:8]
-    host.wait(2)
-    assert not own.tentative
-    assert host.ip.path(FAR, host.now).local == own.address
-    assert host.ip.routes.find(PREFIX[:15] + b"\x77")[0].gateway is None
-    host.wait(5000)
-    assert own.deprecated
-    assert host.ip.path(FAR, host.now).local != own.address
-    assert messages6(host.give(icmp6(128, bytes(4), to=own.address)), 129) != []
-    host.wait(5000)
-    assert host.made == []
-    assert messages6(host.give(icmp6(128, bytes(4), to=own.address)), 129) == []
+def test_the_kernel_has_our_address() -> None:
+    """It answers the probes of both versions: the address is not taken."""
+    with TapHost(addresses=(f"{KERNEL4}/24", f"{KERNEL6}/64")) as host:
+        taken: list[str] = []
+        host.stack.ip.on_duplicate = lambda _, address: taken.append(str(ipaddress.ip_address(address)))
+        host.until(lambda: len(taken) == 2)
+        assert sorted(taken) == sorted([KERNEL4, KERNEL6])
+        assert [len(a) for a in host.interface.addresses] == [16], "the link-local address is left"
 
 
-def test_rfc4862_5_5_3_prefixes_that_make_no_address() -> None:
-    host = Auto()
-    host.give(
-        said(prefixes=prefix(valid=10, preferred=20)),
-        said(prefixes=(Prefix(packed("fe80::"), 64, 100, 100),)),
-        said(prefixes=(Prefix(PREFIX, 80, 100, 100),)),
-        said(prefixes=prefix(autonomous=False)),
-        said(prefixes=prefix(valid=0, preferred=0)),
-    )
-    assert host.made == []
-    many = [Prefix(packed(f"2001:db8:{n:x}::"), 64, 9999, 9999) for n in range(1, 60)]
-    host.give(*(said(prefixes=tuple(many[n : n + 10])) for n in range(0, 59, 10)))
-    assert len(host.made) == 16
-    assert len(host.interface.learned.routes) == 32  # type: ignore[union-attr]
+def test_the_kernel_probes_for_our_address() -> None:
+    """It finds that it is taken (RFC 4862 5.4.4)."""
+    with TapHost() as host:
+        host.until(lambda: not any(own.checking for own in host.interface.addresses.values()))
+        sysctl(f"ipv6/conf/{host.name}/accept_dad", "1")
+        sysctl(f"ipv6/conf/{host.name}/dad_transmits", "1")
+        ip("-6", "address", "add", f"{OURS6}/64", "dev", host.name)
+        host.until(lambda: "dadfailed" in ip("-6", "address", "show", "dev", host.name))
 
 
 @pytest.mark.parametrize(
-    ("left", "told", "then"), [(86400, 90000, 90000), (86400, 600, 7200), (3600, 600, 3600), (600, 3600, 3600)]
+    ("family", "group", "ours"), [(socket.AF_INET, GROUP4, OURS4), (socket.AF_INET6, GROUP6, OURS6)], ids=["4", "6"]
 )
-def test_rfc4862_5_5_3_the_two_hour_rule(left: int, told: int, then: int) -> None:
-    host = Auto()
-    host.give(said(prefixes=prefix(valid=left, preferred=0 if left < 14400 else 14400)))
-    (own,) = host.made
-    host.give(said(prefixes=prefix(valid=told, preferred=0)))
-    assert own.valid_until - host.now == pytest.approx(then)
-    assert own.preferred_until <= host.now
+def test_groups_both_ways(family: socket.AddressFamily, group: str, ours: str) -> None:
+    """What the kernel sends to a group reaches who has joined it, and the other way round."""
+    with TapHost() as host, socket.socket(family, socket.SOCK_DGRAM) as peer:
+        index = socket.if_nametoindex(host.name)
+        octets = socket.inet_pton(family, group)
+        peer.bind((group, 77))
+        peer.settimeout(5)
+        if family == socket.AF_INET:
+            peer.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, octets + struct.pack("=4si", bytes(4), index))
+            peer.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", bytes(4), bytes(4), index))
+        else:
+            peer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, octets + struct.pack("=i", index))
+            peer.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        endpoint = host.stack.bind(77, version=4 if family == socket.AF_INET else 6)
+        endpoint.join(octets)
+        endpoint.multicast_loop = False
+        host.flush()
+        peer.sendto(b"from the kernel", (group, 77))
+        host.until(lambda: endpoint.readable)
+        read = endpoint.read()
+        assert read is not None
+        assert (read.data, read.local, read.hop_limit) == (b"from the kernel", octets, 1)
+        endpoint.send(b"to the kernel", octets, 77, now=host.now)
+        host.flush()
+        while (got := peer.recvfrom(100))[0] == b"from the kernel":
+            pass
+        assert got[0] == b"to the kernel"
+        assert got[1][0].startswith(ours) or got[1][0].startswith("fe80")
 
 
-def test_rfc8981_temporary_addresses() -> None:
-    """A random one beside the stable one, preferred for what begins here; the next one follows before it is deprecated,
-    and none lives over two days however long the prefix does."""
-    host = Auto(Settings())
-    week = said(prefixes=prefix(valid=0xFFFFFFFF, preferred=0xFFFFFFFF), lifetime=9000)
-    host.give(week)
-    host.wait(2)
-    stable, temporary = sorted(host.made, key=lambda own: own.temporary)
-    assert (stable.temporary, temporary.temporary) == (False, True)
-    assert stable.valid_until == inf
-    assert host.ip.path(FAR, host.now).local == temporary.address
-    seen = set()
-    for _ in range(7 * 24):
-        host.give(week)
-        host.wait(3600)
-        source = host.ip.path(FAR, host.now).local
-        assert source != stable.address
-        seen.add(source)
-        assert 2 <= len(host.made) <= 5
-    assert 7 <= len(seen) <= 13
-    assert temporary.address not in host.interface.addresses
-
-
-def test_rfc8106_name_servers_are_there_to_be_read() -> None:
-    host = Auto()
-    servers = [packed(f"2001:db8::{n:x}") for n in range(1, 40)]
-    host.give(said(dns=tuple((s, 600) for s in servers[:2]), search=(("example.org", 600), ("a.b", 300))))
-    learned = host.interface.learned
-    assert learned is not None
-    assert list(learned.dns) == servers[:2]
-    host.wait(301)
-    assert list(learned.search) == ["example.org"]
-    host.give(said(dns=((servers[0], 0),)))
-    assert list(learned.dns) == [servers[1]]
-    host.give(*(said(dns=((s, 600),)) for s in servers))
-    assert len(learned.dns) == 16
-    host.wait(601)
-    assert (learned.dns, learned.search) == ({}, {})
-
-
-def test_all_of_it_goes_with_the_interface() -> None:
-    host = Auto()
-    host.give(said(prefixes=prefix()))
-    host.ip.remove_interface(host.interface)
-    host.take()
-    assert host.ip.routes.all() == []
-    host.wait(1e6)
-    assert host.stack.next_deadline() == inf
-
-
-def test_scopes() -> None:
-    assert [scope(packed(a)) for a in ("fe80::1", "2001::1", "ff05::1", "::1", "169.254.1.1")] == [2, 14, 5, 2, 2]
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["4", "6"])
+def test_the_kernel_sends_too_large_packets(family: socket.AddressFamily) -> None:
+    """A smaller MTU on the far side: fragments of ours are put together, and those of the kernel by us."""
+    ours, kernel = (OURS4, KERNEL4) if family == socket.AF_INET else (OURS6, KERNEL6)
+    with TapHost(mtu=1280) as host, socket.socket(family, socket.SOCK_DGRAM) as peer:
+        peer.bind((kernel, 7))
+        peer.settimeout(5)
+        endpoint = host.stack.bind(9, ours)
+        data = bytes(range(250)) * 240
+        peer.sendto(data, (ours, 9))
+        host.until(lambda: endpoint.readable)
+        read = endpoint.read()
+        assert read is not None
+        assert read.data == data
+        endpoint.send(data, socket.inet_pton(family, kernel), 7, now=host.now)
+        host.flush()
+        assert peer.recv(1 << 17) == data

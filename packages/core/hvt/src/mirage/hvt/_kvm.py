@@ -88,7 +88,7 @@ class Machine:
         except OSError as error:
             self.close()
             raise HostError(f"/dev/kvm refused a virtual machine: {error.strerror}") from error
-        self._regions = 0
+        self._regions: list[tuple[int, int, int]] = []
 
     def close(self) -> None:
         """End the machine; may be called again."""
@@ -100,9 +100,18 @@ class Machine:
 
     def add_memory(self, guest: int, memory: mmap.mmap) -> None:
         """Make a mapping the guest's physical memory at an address."""
-        region = struct.pack("<IIQQQ", self._regions, 0, guest, len(memory), address_of(memory))
-        fcntl.ioctl(self._vm, _SET_USER_MEMORY_REGION, region)
-        self._regions += 1
+        region = guest, len(memory), address_of(memory)
+        self._set_region(len(self._regions), *region)
+        self._regions.append(region)
+
+    def _set_region(self, slot: int, guest: int, size: int, address: int) -> None:
+        fcntl.ioctl(self._vm, _SET_USER_MEMORY_REGION, struct.pack("<IIQQQ", slot, 0, guest, size, address))
+
+    def forget_translations(self) -> None:
+        """Have KVM drop all that it knows of the guest's page tables, which were changed behind its back."""
+        for slot, (guest, size, address) in enumerate(self._regions):
+            self._set_region(slot, guest, 0, address)
+            self._set_region(slot, guest, size, address)
 
     def _offer_features(self) -> None:
         """Give the guest every processor feature that KVM can; ordinary KVM checks CR4 and XCR0 against these."""

@@ -100,10 +100,6 @@ class GuestMemory:
         with view:
             return bytes(view)
 
-    def rest(self) -> bytes:
-        """Manifest and symbols, empty when the image's file ends with its pages."""
-        return self._rest[:] if self._rest is not None else b""
-
     def symbols(self) -> Symbols:
         """The names of the image's functions; none when the image has none."""
         from mirage.hvt._symbols import Symbols

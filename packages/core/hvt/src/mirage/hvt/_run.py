@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from mirage.hvt._devices import Device
 
 _USAGE = """\
-usage: mirage-hvt run [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
+usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
                       [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
-       mirage-hvt resume [--net NAME=tap:INTERFACE] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
-                         [--unconfined] SNAPSHOT
+       mirage-hvt resume [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
+                         [--image IMAGE] [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
+  --net NAME=fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]
+                            ... is this open socket of frames, such as  mirage-gateway run  gives (offload: to one
+                            whose other end takes checksums and super-frames to complete, as the gateway does)
   --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
   --arg KEY=VALUE           the application finds --KEY=VALUE among its arguments, before each ARGUMENT
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
   --dump-core FILE where a guest that faults is written, for gdb
+  --image IMAGE    where the snapshot's image is, if no longer where it was
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
   --unconfined     keep this process's rights and system calls (to debug the tender itself)
@@ -54,14 +58,19 @@ class _Options(dict[str, str]):
         networks, disks = self.repeated["--net"], self.repeated["--block"]
         if not networks and not disks:
             return {}
-        from mirage.hvt.devices import Disk, Tap
+        from mirage.hvt.devices import Disk, FrameSocket, Tap
 
         found: dict[str, Device] = {}
         for name, value in networks:
-            kind, _, interface = value.partition(":")
-            if kind != "tap" or not interface:
-                raise _Usage(f"--net wants {name}=tap:INTERFACE, and not {name}={value}")
-            found[name] = Tap(interface)
+            kind, _, rest = value.partition(":")
+            if kind not in {"tap", "fd"} or not rest:
+                raise _Usage(
+                    f"--net wants {name}=tap:INTERFACE or {name}=fd:NUMBER,mac=ADDRESS, and not {name}={value}"
+                )
+            try:
+                found[name] = Tap(rest) if kind == "tap" else FrameSocket.parse(rest)
+            except ValueError as error:
+                raise _Usage(f"--net {name}={value}: {error}") from None
         for name, value in disks:
             if name in found:
                 raise _Usage(f"two devices have the name {name}")
@@ -77,7 +86,7 @@ def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
         name, equals, value = words.pop(0).partition("=")
         if name in {"--log-unknown", "--times", "--unconfined", "--help"}:
             options[name] = "yes"
-        elif name in {"--memory", "--snapshot", "--dump-core", *_REPEATED}:
+        elif name in {"--memory", "--snapshot", "--dump-core", "--image", *_REPEATED}:
             if not equals and not words:
                 raise _Usage(f"{name} wants a value\n{_USAGE}")
             text = value if equals else words.pop(0)
@@ -100,6 +109,8 @@ def run(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
+    if "--image" in options:
+        raise _Usage(f"--image is for a saved guest\n{_USAGE}")
     memory = options.get("--memory")
     if memory is not None and not memory.isdecimal():
         raise _Usage(f"--memory wants a number of MiB, and {memory!r} is none")
@@ -123,10 +134,16 @@ def resume(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core"}:
+    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core", "--image"}:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
-    core = options.get("--dump-core")
-    return _serve(Tender.resume(snapshot, stdin=_stdin(), devices=options.devices(), core=core), options, confine)
+    tender = Tender.resume(
+        snapshot,
+        stdin=_stdin(),
+        devices=options.devices(),
+        core=options.get("--dump-core"),
+        image=options.get("--image"),
+    )
+    return _serve(tender, options, confine)
 
 
 def _stdin() -> int | None:

@@ -66,15 +66,33 @@ class FrameSocket:
     duplicate, which it makes non-blocking, and with it the original.
     """
 
-    __slots__ = ("descriptor", "mac", "mtu")
+    __slots__ = ("descriptor", "mac", "mtu", "offload")
 
-    def __init__(self, descriptor: int, *, mac: bytes, mtu: int = 1500) -> None:
-        """`mac` is the guest's address. Raises `ValueError`."""
+    def __init__(self, descriptor: int, *, mac: bytes, mtu: int = 1500, offload: bool = False) -> None:
+        """`mac` is the guest's address. Raises `ValueError`.
+
+        `offload`: the other end takes frames with work left to do (partial checksums, super-frames), and heeds the
+        message by which the tender says which of them the guest takes: ``OFFLOAD`` and an octet with the flags of
+        TUNSETOFFLOAD. `mirage.gateway` does.
+        """
         if not 68 <= mtu <= _LARGEST_MTU:
             raise ValueError(f"an MTU is 68 to {_LARGEST_MTU} octets, and not {mtu}")
         self.descriptor = descriptor
         self.mac = _check_mac(mac)
         self.mtu = mtu
+        self.offload = offload
+
+    @classmethod
+    def parse(cls, text: str) -> FrameSocket:
+        """A network from ``NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]``. Raises `ValueError`."""
+        number, *words = text.split(",")
+        options = {name: value for name, _, value in (word.partition("=") for word in words)}
+        mtu = options.pop("mtu", "1500")
+        offload = options.pop("offload", None)
+        mac = options.pop("mac", "")
+        if options or offload not in {None, ""} or not (_is_number(number) and _is_number(mtu)):
+            raise ValueError(f"{text!r} is no socket of frames: NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]")
+        return cls(int(number), mac=bytes.fromhex(mac.replace(":", "")), mtu=int(mtu), offload=offload is not None)
 
     def open(self) -> tuple[int, bytes, int]:
         """A descriptor, the guest's address and the MTU. Raises `HostError`."""
@@ -127,6 +145,10 @@ class Disk:
                 f"to add {-size % sector} zeros: truncate -s %{sector} {self.path}"
             )
         return size
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _check_mac(mac: bytes) -> bytes:

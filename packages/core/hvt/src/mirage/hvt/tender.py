@@ -24,7 +24,6 @@ from mirage.hvt._kvm import (
     Machine,
 )
 from mirage.hvt._memory import GuestMemory, anonymous, map_image, map_rest
-from mirage.hvt._snapshot import Snapshot
 from mirage.hvt.errors import GuestFault, HostError, ImageError
 from mirage.libos import layout
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from mirage.hvt._devices import Device, Devices
     from mirage.hvt._sleep import Sleeper
+    from mirage.hvt._snapshot import Base, Snapshot
 else:
     import _signal as signal  # `signal` itself makes enumerations of its numbers first, which takes milliseconds
 
@@ -76,6 +76,9 @@ class Tender:
     the file to which a guest that faults is written, for a debugger. Raises `HostError` and `ImageError`.
     """
 
+    _base: Base | None = None
+    """The image as it is in its file, where the guest may save itself."""
+
     def __init__(
         self,
         image: str | os.PathLike[str],
@@ -100,9 +103,15 @@ class Tender:
             argv, environment = unpack_arguments(file.read(header.arguments_size))
             self._image = map_image(file.fileno(), end)
             rest = map_rest(file.fileno(), header)
+            if snapshot is not None:
+                from mirage.hvt._snapshot import Base
+
+                self._base = Base.of(image, file.fileno())
         self.memory = memory if memory is not None else header.memory
         if self.memory % LARGE or not 4 * LARGE <= self.memory <= L["RAM_LIMIT"]:
             self._image.close()
+            if self._base is not None:
+                self._base.close()
             raise HostError(
                 f"the memory must be a multiple of 2 MiB, from 8 MiB to 8 GiB, and not {self.memory} octets"
             )
@@ -133,15 +142,23 @@ class Tender:
         self._console = console or self._print
         self._stdin = stdin
         self._snapshot: int | str | os.PathLike[str] | None = snapshot
+        self._core: int | str | os.PathLike[str] | None = core
+        self._saved: Snapshot | None = None
+        self._given: Mapping[str, Device] = {}
+        self._source = -1
+        self._reset()
+
+    def _reset(self) -> None:
+        """What a guest that has not run begins with."""
         self._unknown: list[int] = []
         self._awaits_input = False
-        self._core: int | str | os.PathLike[str] | None = core
         self._period = 0
         self._tick_due = False
         self._signals = 0
         self._ignored = 0
         self._devices: Devices | None = None
         self._sleeper: Sleeper | None = None
+        self._ended = False
         self.exits = 0
         """How often the guest left for the tender."""
 
@@ -154,42 +171,78 @@ class Tender:
         stdin: int | None = None,
         devices: Mapping[str, Device] | None = None,
         core: str | os.PathLike[str] | None = None,
+        image: str | os.PathLike[str] | None = None,
     ) -> Tender:
-        """A guest that goes on where a snapshot was taken; many may, from one file, whose pages they share.
+        """A guest that goes on where a snapshot was taken; many may, from one file, and they share the image's pages.
+
+        `image` says where the image is that it was taken of, if no longer where it was.
 
         Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. It must be given
         devices that are like those it had. Raises `HostError` where they are not, or the processor has other features,
         and `ImageError`.
         """
+        from mirage.hvt._snapshot import Snapshot
+
         saved = Snapshot.read(snapshot)
         tender = cls.__new__(cls)
         tender._prepare(console, stdin, None, core)
         tender.header, tender.memory = saved.header, saved.ram
-        tender._image, tender._ram, tender._tables, rest = saved.map(snapshot)
-        tender._guest = GuestMemory(saved.header, tender._image, tender._ram, tender._tables, rest)
+        tender._saved, tender._given = saved, devices or {}
+        tender._source = os.open(snapshot, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            tender.machine = machine = Machine()
+            parts = saved.map(tender._source, image)
+            tender._image, tender._ram, tender._tables, _ = parts
+            tender._guest = GuestMemory(saved.header, *parts)
+            tender.machine = Machine()
         except BaseException:
-            tender._guest.close()
+            tender._close_memory()
             raise
-        if machine.features != saved.features:
+        if tender.machine.features != saved.features:
             tender.close()
             raise HostError("this snapshot was taken on a processor with other features; boot its image anew")
         try:
             tender._connect()
-            machine.restore(saved.state)
-            tender._set_system_calls()
-            tender._period = saved.period
-            at = SHARED + L["SHARED_BOOT"]
-            words = list(_BOOT.unpack_from(tender._image, at))
-            words[5:9] = machine.tsc_khz(), machine.tsc(), saved.monotonic, time.time_ns()
-            words[10:] = words[10] + 1, os.urandom(64)
-            _BOOT.pack_into(tender._image, at, *words)
-            tender._attach(devices or {}, resumed=True)
+            tender._go_on()
         except BaseException:
             tender.close()
             raise
         return tender
+
+    def _go_on(self) -> None:
+        """Set the processor and the clocks of a guest whose memory is as it was saved, and give it entropy."""
+        saved, machine = self._saved, self.machine
+        assert saved is not None
+        machine.restore(saved.state)
+        self._set_system_calls()
+        self._period = saved.period
+        at = SHARED + L["SHARED_BOOT"]
+        words = list(_BOOT.unpack_from(self._image, at))
+        words[5:9] = machine.tsc_khz(), machine.tsc(), saved.monotonic, time.time_ns()
+        words[10:] = words[10] + 1, os.urandom(64)
+        _BOOT.pack_into(self._image, at, *words)
+        self._attach(self._given, resumed=True)
+
+    def rewind(self) -> None:
+        """Make the guest one that has just been resumed, for another `run`; nothing of the last one is left.
+
+        This is several times as quick as a new `Tender.resume`, for the virtual machine stays. It is for a guest that
+        was resumed and whose `run` returned, in a process that is not confined. Raises `HostError`.
+        """
+        from mirage.hvt import _rewind
+
+        if self._saved is None or not self._ended:
+            raise HostError("only a guest that was resumed, and has ended by itself, can be rewound; resume it anew")
+        self._ended = False
+        self.machine.finish_io()
+        if _rewind.rewind(self._saved, self._source, self._guest):
+            # KVM keeps translations of the page tables, and hears of a change only from the guest.
+            self.machine.forget_translations()
+        if self._devices is not None:
+            self._devices.close()
+        if self._sleeper is not None:
+            self._sleeper.close()
+        self._reset()
+        self._go_on()
 
     def _attach(self, given: Mapping[str, Device], *, resumed: bool) -> None:
         """Open the devices that the image or the snapshot needs, and what a sleep with files to watch needs."""
@@ -216,7 +269,16 @@ class Tender:
             self._devices.close()
         if self._sleeper is not None:
             self._sleeper.close()
-        self._guest.close()
+        self._close_memory()
+
+    def _close_memory(self) -> None:
+        if self._base is not None:
+            self._base.close()
+        if self._source >= 0:
+            os.close(self._source)
+            self._source = -1
+        if hasattr(self, "_guest"):
+            self._guest.close()
 
     # ---- Before the guest runs -------------------------------------------------------------------------------------
 
@@ -373,24 +435,24 @@ class Tender:
 
     def _save(self, _: int, __: int, ___: int) -> int:
         """Write the guest, as it is after this hypercall, to the snapshot's file."""
-        if self._snapshot is None:
+        if self._snapshot is None or self._base is None:
             return -_EOPNOTSUPP
+        from mirage.hvt._snapshot import Snapshot
+
         struct.pack_into("<q", self._image, SHARED + L["SHARED_CALL"] + 40, 0)
         self.machine.finish_io()
         boot = _BOOT.unpack_from(self._image, SHARED + L["SHARED_BOOT"])
         monotonic = boot[7] + (self.machine.tsc() - boot[6]) * 1_000_000 // max(boot[5], 1)
-        state, features = self.machine.save(), self.machine.features
         saved = Snapshot(
             self.header,
-            len(self._image),
-            self.memory,
-            len(self._tables),
+            (len(self._image), self.memory, len(self._tables)),
             self._period,
             monotonic & _U64,
-            state,
-            features,
+            self.machine.save(),
+            self.machine.features,
+            self._base,
         )
-        saved.write(self._snapshot, (self._image, self._ram, self._tables), self._guest.rest())
+        saved.write(self._snapshot, self._image, self._ram, self._tables)
         return 0
 
     def _log_unknown(self, number: int, _: int, __: int) -> int:
@@ -456,10 +518,13 @@ class Tender:
         try:
             self._arm()
             self.machine.let_through(sum(1 << (s - 1) for s in self._mask))
-            return self._loop()
+            status = self._loop()
         except GuestFault as fault:
             self._dump(fault)
             raise
+        else:
+            self._ended = True
+            return status
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.sigtimedwait({signal.SIGALRM}, 0)

@@ -32,7 +32,7 @@ from mirage.types import (
     Segmentation,
 )
 
-from ._wire import ETHERNET, HEADER_SIZE, build_header, parse_header, shortest_frame
+from ._wire import ETHERNET, HEADER_SIZE, TUN_FLAGS, build_header, parse_header, shortest_frame
 from .errors import BadOffload, MalformedHeader, NetworkUnavailable
 
 __all__ = ["DeviceNetwork"]
@@ -50,7 +50,6 @@ _KNOWN = 4096
 SIOCGIFMTU = 0x8921
 SIOCGIFHWADDR = 0x8927
 _TUNSETOFFLOAD = 0x400454D0
-_TUN_FLAGS = {Offload.CHECKSUM: 1, Offload.TSO4: 2, Offload.TSO6: 4, Offload.ECN: 8}
 _SEGMENTATION = {Segmentation.TCP4: Offload.TSO4, Segmentation.TCP6: Offload.TSO6}
 _NO_ROOM = {errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM}
 _UNPLUGGED = {errno.EIO, errno.ENETDOWN}
@@ -145,7 +144,7 @@ class DeviceNetwork:
 
     def _set_offload(self, offload: Offload) -> bool:
         """Ask the device for just this; False when it cannot."""
-        flags = sum(bit for flag, bit in _TUN_FLAGS.items() if flag in offload)
+        flags = sum(bit for flag, bit in TUN_FLAGS.items() if flag in offload)
         try:
             fcntl.ioctl(self._fd, _TUNSETOFFLOAD, flags)
         except OSError as error:

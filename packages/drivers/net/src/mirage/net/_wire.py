@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import struct
 
-from mirage.types import Checksum, FrameMeta, Segmentation
+from mirage.types import Checksum, FrameMeta, Offload, Segmentation
 
 from .errors import BadOffload, MalformedHeader
 
-__all__ = ["ETHERNET", "HEADER_SIZE", "build_header", "parse_header", "shortest_frame"]
+__all__ = [
+    "ETHERNET",
+    "HEADER_SIZE",
+    "TUN_FLAGS",
+    "build_header",
+    "build_offload_request",
+    "parse_header",
+    "parse_offload_request",
+    "shortest_frame",
+]
 
 ETHERNET = 14
 """Octets of an Ethernet header: two addresses and a type (IEEE 802.3 clause 3)."""
@@ -25,6 +34,9 @@ _NEEDS_CSUM = 1
 _DATA_VALID = 2
 _GSO_ECN = 0x80
 _TO_GSO = {Segmentation.NONE: 0, Segmentation.TCP4: 1, Segmentation.TCP6: 4}
+TUN_FLAGS = {Offload.CHECKSUM: 1, Offload.TSO4: 2, Offload.TSO6: 4, Offload.ECN: 8}
+"""The numbers of Linux's TUNSETOFFLOAD."""
+_REQUEST = b"OFFLOAD"
 _FROM_GSO = {number: kind for kind, number in _TO_GSO.items()}
 
 
@@ -81,3 +93,23 @@ def build_header(meta: FrameMeta) -> bytes:
 def shortest_frame(meta: FrameMeta) -> int:
     """Octets of the shortest frame that this can be said of: an Ethernet header, and a partial checksum within it."""
     return max(ETHERNET, meta.checksum_start + meta.checksum_offset + 2 if meta.checksum is Checksum.PARTIAL else 0)
+
+
+def build_offload_request(offload: Offload) -> bytes:
+    """What is sent over a socket of frames, which has no ioctl, to say which offloads this end takes from now on.
+
+    It is shorter than a header, so it is no frame: whoever does not know it drops it.
+    """
+    return _REQUEST + bytes([sum(bit for flag, bit in TUN_FLAGS.items() if flag in offload)])
+
+
+def parse_offload_request(octets: bytes) -> Offload | None:
+    """The pair of `build_offload_request`; None for anything else. Offloads that need `CHECKSUM` are off without it."""
+    if len(octets) != len(_REQUEST) + 1 or not octets.startswith(_REQUEST):
+        return None
+    offload = Offload.NONE
+    if octets[-1] & TUN_FLAGS[Offload.CHECKSUM]:
+        for flag, bit in TUN_FLAGS.items():
+            if octets[-1] & bit:
+                offload |= flag
+    return offload

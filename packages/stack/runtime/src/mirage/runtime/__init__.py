@@ -6,6 +6,7 @@ do anywhere, over whatever network devices are attached: a TAP, the gateway, or 
 `mirage.runtime.testing` has the loop in virtual time.
 """
 
+from ._configure import Configuration, configured, open_device, run
 from ._install import install, installed, uninstall
 from ._loop import StackEventLoop
 from ._resolver import NameServer, Resolver
@@ -13,12 +14,16 @@ from ._socket import StackSocket
 from .errors import RuntimeMisuse
 
 __all__ = [
+    "Configuration",
     "NameServer",
     "Resolver",
     "RuntimeMisuse",
     "StackEventLoop",
     "StackSocket",
+    "configured",
     "install",
     "installed",
+    "open_device",
+    "run",
     "uninstall",
 ]

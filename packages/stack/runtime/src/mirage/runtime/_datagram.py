@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mirage.tcpip import TcpipError
 from mirage.tcpip.udp import UdpEndpoint
 
-from ._addresses import SocketAddress, octets, to_tuple
+from ._addresses import octets, to_tuple
 from .errors import os_error
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class DatagramTransport(transports.DatagramTransport):
         if (failure := endpoint.take_error()) is not None:
             self._protocol.error_received(os_error(failure))
 
-    def sendto(self, data: Any, addr: SocketAddress | None = None) -> None:
+    def sendto(self, data: Any, addr: Any = None) -> None:
         """Send one datagram, to `addr` or to the peer that was given when the endpoint was made."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")

@@ -76,7 +76,7 @@ class Driver:
         self._loop.feed(self.stack, self.interface, frames)
 
     def _receive_each(self) -> list[tuple[FrameMeta, memoryview]]:
-        frames = []
+        frames: list[tuple[FrameMeta, memoryview]] = []
         while len(frames) < _FRAMES and (frame := self.device.receive()) is not None:
             frames.append((_PLAIN, memoryview(bytes(frame))))
         return frames

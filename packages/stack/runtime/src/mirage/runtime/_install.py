@@ -54,7 +54,7 @@ class _Meta(type):
 class _Socket(metaclass=_Meta):
     """What `socket.socket` is while the stack is installed."""
 
-    def __new__(cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> Any:
+    def __new__(cls, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> Any:  # noqa: A002 - as in `socket`
         if fileno is not None or family not in (-1, socket.AF_INET, socket.AF_INET6):
             return _KernelSocket(family, type, proto, fileno)
         return StackSocket(
@@ -127,10 +127,11 @@ def _create_connection(
             if source_address:
                 sock.bind(source_address)
             sock.connect(target)
-            return sock
         except OSError as error:
             failed.append(error)
             sock.close()
+        else:
+            return sock
     if all_errors:
         raise ExceptionGroup("create_connection failed", failed)
     raise failed[0]
@@ -157,7 +158,12 @@ def _create_server(
 
 
 def _getaddrinfo(
-    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    host: Any,
+    port: Any,
+    family: int = 0,
+    type: int = 0,  # noqa: A002 - as in `socket`
+    proto: int = 0,
+    flags: int = 0,
 ) -> list[AddressInfo]:
     return _current().resolver.getaddrinfo_now(host, port, family, type, proto, flags)
 

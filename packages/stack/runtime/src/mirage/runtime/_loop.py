@@ -64,7 +64,8 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         self._watchers = Watchers(self)  # asked as soon as asyncio adds its own reader
         super().__init__(selector)
         self.resolver = resolver or Resolver()
-        self._stack = Stack(random=random or SystemRandom(), now=self.time(), settings=settings)
+        self._random = random or SystemRandom()
+        self._stack = Stack(random=self._random, now=self.time(), settings=settings)
         self._stacks = [self._stack]
         self._deferred: list[Endpoint] = []
         self._fed = False
@@ -83,7 +84,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
     ) -> Interface:
         """Plug a device into the stack, with as much of `offload` as it can do. The device stays its owner's to close.
 
-        The interface has no IPv4 address yet: `stack.ip.add_address(interface, address, prefix)`, or `mirage.runtime.run`.
+        The interface has no IPv4 address yet: see `mirage.runtime.configured`, or `stack.ip.add_address`.
         """
         stack = stack or self.stack
         agreed, longest = Offload.NONE, None
@@ -104,6 +105,11 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 driver.stack.ip.remove_interface(interface)
                 self.drivers.remove(driver)
                 return
+
+    def reseed(self) -> None:
+        """Draw new secrets: for a guest that goes on from a snapshot, as others may. Open connections go on."""
+        for stack in self._stacks:
+            stack.tcp.reseed(self._random)
 
     def interface_of(self, address: Sequence[Any]) -> Interface | None:
         """The interface that the scope of an IPv6 socket address names, None when it names none."""
@@ -227,7 +233,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             self._wait_for_frames(min(limit, *(stack.next_deadline() for stack in self._stacks)) - now)
 
     def _wait_for_frames(self, seconds: float) -> None:
-        files = [driver.device for driver in self.drivers if hasattr(driver.device, "fileno")]
+        files: list[Any] = [driver.device for driver in self.drivers if hasattr(driver.device, "fileno")]
         ready, _, _ = select.select(files, [], [], None if seconds == inf else max(seconds, 0.0))
         for driver in self.drivers:
             if driver.device in ready:
@@ -236,12 +242,19 @@ class StackEventLoop(asyncio.SelectorEventLoop):
     # Names
 
     async def getaddrinfo(  # type: ignore[override]  # wider than typeshed's
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """As `socket.getaddrinfo`, by the stack's resolver."""
         return await self.resolver.getaddrinfo(host, port, family, type, proto, flags)
 
-    async def getnameinfo(self, sockaddr: SocketAddress, flags: int = 0) -> tuple[str, str]:  # type: ignore[override]
+    async def getnameinfo(self, sockaddr: SocketAddress, flags: int = 0) -> tuple[str, str]:
         """As `socket.getnameinfo`, by the stack's resolver."""
         return await self.resolver.getnameinfo(sockaddr, flags)
 
@@ -275,15 +288,13 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             if candidate == family:
                 try:
                     sock.bind(address)
-                    return
                 except OSError as error:
-                    failed = OSError(
-                        error.errno,
-                        f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}",
-                    )
+                    failed = _bind_error(error, address)
+                else:
+                    return
         raise failed or OSError(f"no matching local address with {family=} found")
 
-    async def create_server(  # type: ignore[override]
+    async def create_server(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         host: str | Sequence[str] | None = None,
@@ -331,12 +342,12 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         server: Any = base_events.Server(
             self,
-            sockets,
+            sockets,  # type: ignore[arg-type]
             protocol_factory,
             ssl,
             backlog,
             ssl_handshake_timeout,
-            ssl_shutdown_timeout,  # type: ignore[arg-type]
+            ssl_shutdown_timeout,
         )
         if start_serving:
             server._start_serving()
@@ -364,10 +375,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 try:
                     sock.bind(address)
                 except OSError as error:
-                    raise OSError(
-                        error.errno,
-                        f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}",
-                    ) from None
+                    raise _bind_error(error, address) from None
         except BaseException:
             for sock in sockets:
                 sock.close()
@@ -439,10 +447,11 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                     sock.bind(local[kind])
                 if remote_addr:
                     sock.connect(remote[kind])
-                return sock
             except OSError as error:
                 sock.close()
                 failed = error
+            else:
+                return sock
         raise failed or ValueError("can not get address information")
 
     # Where asyncio wraps sockets
@@ -492,7 +501,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             waiter,
             server_side,
             server_hostname,
-            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_handshake_timeout=ssl_handshake_timeout,  # type: ignore[arg-type]
             ssl_shutdown_timeout=ssl_shutdown_timeout,
             **more,
         )
@@ -524,31 +533,31 @@ class StackEventLoop(asyncio.SelectorEventLoop):
 
     # Sockets by hand
 
-    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:  # type: ignore[override]
+    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_recv(sock, nbytes)
         return await self._until(sock, lambda: sock.recv(nbytes))
 
-    async def sock_recv_into(self, sock: Any, buf: Any) -> int:  # type: ignore[override]
+    async def sock_recv_into(self, sock: Any, buf: Any) -> int:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_recv_into(sock, buf)
         return await self._until(sock, lambda: sock.recv_into(buf))
 
-    async def sock_recvfrom(self, sock: Any, bufsize: int) -> tuple[bytes, Any]:  # type: ignore[override]
+    async def sock_recvfrom(self, sock: Any, bufsize: int) -> tuple[bytes, Any]:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_recvfrom(sock, bufsize)
         return await self._until(sock, lambda: sock.recvfrom(bufsize))
 
-    async def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> tuple[int, Any]:  # type: ignore[override]
+    async def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_recvfrom_into(sock, buf, nbytes)
         return await self._until(sock, lambda: sock.recvfrom_into(buf, nbytes))
 
-    async def sock_sendall(self, sock: Any, data: Any) -> None:  # type: ignore[override]
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             await super().sock_sendall(sock, data)
@@ -557,13 +566,13 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         while view:
             view = view[await self._until(sock, lambda rest=view: sock.send(rest)) :]  # type: ignore[misc]
 
-    async def sock_sendto(self, sock: Any, data: Any, address: Any) -> int:  # type: ignore[override]
+    async def sock_sendto(self, sock: Any, data: Any, address: Any) -> int:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_sendto(sock, data, address)
         return await self._until(sock, lambda: sock.sendto(data, address))
 
-    async def sock_connect(self, sock: Any, address: Any) -> None:  # type: ignore[override]
+    async def sock_connect(self, sock: Any, address: Any) -> None:
         """See `asyncio`; a name is resolved first."""
         if not isinstance(sock, StackSocket):
             await super().sock_connect(sock, address)
@@ -581,7 +590,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         elif number:
             raise OSError(number, f"Connect call failed {address}: {plain(number).strerror}")
 
-    async def sock_accept(self, sock: Any) -> tuple[Any, Any]:  # type: ignore[override]
+    async def sock_accept(self, sock: Any) -> tuple[Any, Any]:
         """See `asyncio`."""
         if not isinstance(sock, StackSocket):
             return await super().sock_accept(sock)
@@ -589,7 +598,7 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         accepted.setblocking(False)
         return accepted, address
 
-    async def sock_sendfile(  # type: ignore[override]
+    async def sock_sendfile(
         self, sock: Any, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool | None = True
     ) -> int:
         """See `asyncio`; for the stack's sockets the file is read and sent, since there is no kernel to do it."""
@@ -640,6 +649,12 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         if (sock := self._watchers.socket(fd)) is not None:
             return self._watchers.remove(sock, selectors.EVENT_WRITE)
         return super()._remove_writer(fd)  # type: ignore[misc, no-any-return]
+
+
+def _bind_error(error: OSError, address: SocketAddress) -> OSError:
+    """What asyncio says of an address that cannot be had."""
+    text = f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}"
+    return OSError(error.errno, text)
 
 
 def _nothing() -> None:

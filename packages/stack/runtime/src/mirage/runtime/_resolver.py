@@ -21,7 +21,7 @@ class NameServer(Protocol):
     """Who knows the names that are in no table: a stub resolver of `mirage.dns`, say."""
 
     async def addresses(self, name: str, versions: Iterable[int]) -> list[bytes]:
-        """The addresses of a name, of these versions of IP; raises `OSError` (`socket.gaierror`) when there are none."""
+        """The addresses of a name, of these versions of IP. Raises `socket.gaierror` when there are none."""
         ...
 
     async def name(self, address: bytes) -> str | None:
@@ -49,7 +49,13 @@ class Resolver:
     # Addresses of names
 
     async def getaddrinfo(
-        self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: Any,
+        port: Any,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """As `socket.getaddrinfo`. Raises `socket.gaierror`."""
         number = _port(port)
@@ -64,7 +70,13 @@ class Resolver:
         return _infos(known, _scope(name), number, family, type, proto, name if flags & socket.AI_CANONNAME else "")
 
     def getaddrinfo_now(
-        self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: Any,
+        port: Any,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as in `socket`
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[AddressInfo]:
         """The same, without asking any server: for callers that cannot wait. Raises `socket.gaierror`."""
         number, name = _port(port), _text(host)
@@ -175,7 +187,13 @@ def _family(version: int) -> socket.AddressFamily:
 
 
 def _infos(
-    addresses: Iterable[bytes], scope: int, port: int, family: int, type: int, proto: int, canonical: str | None
+    addresses: Iterable[bytes],
+    scope: int,
+    port: int,
+    family: int,
+    type: int,  # noqa: A002 - as in `socket`
+    proto: int,
+    canonical: str | None,
 ) -> list[AddressInfo]:
     kinds = [(kind, number) for kind, number in _KINDS if type in (0, kind) and proto in (0, number)]
     if not kinds:

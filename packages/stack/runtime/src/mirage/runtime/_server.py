@@ -81,14 +81,14 @@ class Acceptor:
             handshake, shutdown = (*self._timeouts, None, None)[:2]
             waiter = self._loop.create_future()
             waiter.add_done_callback(_seen)
-            protocol = sslproto.SSLProtocol(  # type: ignore[assignment]
+            protocol = sslproto.SSLProtocol(
                 self._loop,
                 protocol,
                 self._sslcontext,
                 waiter,
                 True,
                 None,
-                ssl_handshake_timeout=handshake or constants.SSL_HANDSHAKE_TIMEOUT,
+                ssl_handshake_timeout=handshake or constants.SSL_HANDSHAKE_TIMEOUT,  # type: ignore[arg-type]
                 ssl_shutdown_timeout=shutdown or constants.SSL_SHUTDOWN_TIMEOUT,
             )
         transport = StreamTransport(self._loop, connection, protocol, server=self._server)

@@ -68,7 +68,7 @@ class StackSocket:
         self,
         loop: StackEventLoop,
         family: int = socket.AF_INET,
-        type: int = socket.SOCK_STREAM,
+        type: int = socket.SOCK_STREAM,  # noqa: A002 - as in `socket`
         proto: int = 0,
     ) -> None:
         """A new socket; `AF_INET` or `AF_INET6`, `SOCK_STREAM` or `SOCK_DGRAM`."""
@@ -130,7 +130,10 @@ class StackSocket:
         if isinstance(endpoint, Listener):
             return to_tuple(self.family, endpoint.address, endpoint.port)
         if endpoint is not None:
-            return to_tuple(self.family, endpoint.local, endpoint.port)
+            local = endpoint.local
+            if local is None and self._remote is not None:  # from where it sends to its peer
+                local = self._stack.ip.path(self._remote[0], self._loop.time()).local
+            return to_tuple(self.family, local, endpoint.port)
         return to_tuple(self.family, *(self._local or (None, 0)))
 
     def getpeername(self) -> SocketAddress:

@@ -48,6 +48,15 @@ _SERVER_COUNTS_TRANSPORTS = len(inspect.signature(base_events.Server._attach).pa
 class StreamTransport(transports._FlowControlMixin, transports.Transport):
     """An `asyncio.Transport` over an established connection of the stack."""
 
+    if TYPE_CHECKING:  # asyncio's mix-in has these, and typeshed does not
+        _loop: StackEventLoop
+        _protocol_paused: bool
+        _high_water: int
+        _low_water: int
+
+        def _maybe_pause_protocol(self) -> None: ...
+        def _maybe_resume_protocol(self) -> None: ...
+
     __slots__ = (
         "__weakref__",
         "_buffered",
@@ -147,7 +156,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
                 buffer = self._protocol.get_buffer(-1)
                 room = len(buffer)
                 if not room:
-                    raise RuntimeError("get_buffer() returned an empty buffer")
+                    raise RuntimeError("get_buffer() returned an empty buffer")  # noqa: TRY301 - one place for errors
                 data = connection.read(room) if room < readable else connection.read()
                 size = len(data)
                 buffer[:size] = data
@@ -287,8 +296,8 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             self._loop.call_soon(self._lose, None)
 
     def abort(self) -> None:
-        """Close at once. What counts as buffered is lost, and the peer told so by a reset; what a socket of the kernel's
-        would have taken over already is still sent, as it is there: some libraries abort after every `close`."""
+        """Close at once. What counts as buffered is lost, and the peer told so by a reset; what a socket of the
+        kernel's would have taken over already is still sent, as there: some libraries abort after every `close`."""
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:

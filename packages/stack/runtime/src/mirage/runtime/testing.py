@@ -23,7 +23,7 @@ import contextvars
 import ipaddress
 import math
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random as Chance
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -94,6 +94,15 @@ class SimLoop(StackEventLoop):
             return _current.get().stack
         except LookupError:
             raise RuntimeError("this task is on no host: spawn it with SimHost.spawn()") from None
+
+    def run_in_executor(self, executor: object, func: Callable[..., _T], *args: Any) -> asyncio.Future[_T]:  # type: ignore[override]
+        """Call `func` now, on this thread, so that no thread brings chance into the order of things."""
+        future: asyncio.Future[_T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
     def network(self, **properties: Any) -> VirtualNetwork:
         """A switch; the properties are those of `mirage.tcpip.testing.simulation.Simulation.network`."""

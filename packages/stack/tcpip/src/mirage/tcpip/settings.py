@@ -16,8 +16,6 @@ class Settings:
 
     # IP
     hop_limit: int = 64
-    multicast_reports: bool = True
-    """Whether routers and switches are told of multicast groups (RFC 3376, RFC 3810)."""
     accept_redirects: bool = False
     """Whether ICMP redirects change routes (RFC 1122 3.2.2.2, RFC 4861 8.3). Off: mostly they are an attack."""
     max_fragments_octets: int = 4 * _MIB
@@ -34,10 +32,17 @@ class Settings:
     icmp_error_burst: int = 50
     duplicate_address_probes: int = 1
     """RFC 4862 5.1 DupAddrDetectTransmits; 0 turns duplicate address detection off, for IPv4 (RFC 5227) too."""
-    stable_secret: bytes = b""
-    """Up to 32 octets that nobody else knows: kept over restarts, they keep automatic addresses (RFC 7217)."""
+    optimistic_addresses: bool = True
+    """Whether an address is used while it is being checked for duplicates (RFC 4429), so that a boot does not wait."""
+    autoconfigure: bool = True
+    """Whether what routers advertise makes IPv6 addresses, routes and parameters (RFC 4861 6.3, RFC 4862 5.5)."""
+    router_solicitations: int = 3
+    """How often routers are asked for when an interface is added (RFC 4861 10); 0: only those are heard that speak."""
     temporary_addresses: bool = True
-    """Whether IPv6 connections go out from temporary addresses (RFC 8981) where SLAAC gives some."""
+    """Whether SLAAC makes temporary addresses (RFC 8981), and IPv6 connections go out from them."""
+    address_secret: bytes = b""
+    """The key that stable IPv6 addresses are made with (RFC 7217 5), 16 octets or more that nobody else knows; empty:
+    drawn at start, so that a host has other addresses after each."""
 
     # UDP
     max_udp_endpoints: int = 4096

@@ -78,9 +78,9 @@ class Stack:
         self.settings = settings or Settings()
         self.counters = Counters()
         self.news = News()
-        self.ip = Ip(self.settings, random, self.counters)
+        self.ip = Ip(self.settings, random, self.counters, now)
         self.udp = Udp(self.ip, self.settings, random, self.news, self.counters)
-        self.pings = Pings(self.ip, self.news)
+        self.pings = Pings(self.ip, self.news, self.counters)
         self.tcp = Tcp(self.ip, self.settings, random, self.news, self.counters, now)
         self.now = now
 
@@ -250,13 +250,9 @@ class Stack:
         local = None if address is None else packed(address)
         return self.udp.bind(local, port, interface=interface, reuse=reuse, version=version)
 
-    def ping(self, version: int = 4) -> Ping:
-        """An endpoint that sends echo requests and reads the answers. Raises `LimitReached`."""
-        return self.pings.open(version)
-
-    def autoconfigure(self, interface: Interface) -> None:
-        """Take addresses, routes and name servers from the routers of a network (RFC 4862): see `Ip.autoconfigure`."""
-        self.ip.autoconfigure(interface, self.now)
+    def ping(self, address: Address, *, interface: Interface | None = None) -> Ping:
+        """Something to ask a host with whether it is there. Raises `AddressUnavailable`, `LimitReached`."""
+        return self.pings.open(packed(address), interface)
 
 
 def _right4(frame: memoryview, end: int) -> bool:

@@ -63,10 +63,12 @@ class UdpEndpoint(Endpoint):
         "_udp",
         "broadcast",
         "closed",
+        "dont_fragment",
         "hop_limit",
         "interface",
         "local",
         "multicast_hop_limit",
+        "multicast_loop",
         "port",
         "remote",
         "reuse",
@@ -92,6 +94,10 @@ class UdpEndpoint(Endpoint):
         self.hop_limit: int | None = None
         self.multicast_hop_limit = 1
         """RFC 1112 6.1: groups reach no further than the link unless asked."""
+        self.multicast_loop = True
+        """Whether what is sent to a group comes to the members on this host too (RFC 1112 6.1)."""
+        self.dont_fragment = False
+        """Whether a datagram that does not fit the path is refused, `MessageTooLong`, instead of cut up."""
         self.traffic_class = 0
         self.closed = False
         self._queue: deque[Datagram] = deque()
@@ -190,6 +196,12 @@ class UdpEndpoint(Endpoint):
         self._error = error
         self.tell()
 
+    def _accepts(self, datagram: Datagram) -> bool:
+        """Whether an endpoint that is connected, or bound to an interface, wants it."""
+        if self.interface is not None and datagram.interface is not self.interface:
+            return False
+        return self.remote is None or self.remote == (datagram.source, datagram.port)
+
     def _takes(self, packet: Packet, source_port: int) -> bool:
         """Whether a datagram is for this endpoint."""
         if self.interface is not None and packet.interface is not self.interface:
@@ -229,12 +241,11 @@ class Udp:
         `reuse`: others that say so too may have the same port; a group's datagrams go to all of them, others to the
         newest. Raises `AddressInUse`, `AddressUnavailable`, `LimitReached`.
         """
-        if local is not None and not any(local):
-            version = 4 if len(local) == 4 else 6
-            local = None
         if local is not None:
             version = 4 if len(local) == 4 else 6
-            if not self.ip.is_local(local) and not self.ip.is_group(local):
+            if not any(local):
+                local = None
+            elif not self.ip.is_local(local) and not self.ip.is_group(local):
                 raise AddressUnavailable(f"{ipaddress.ip_address(local)} is no address of this host")
         version = version or 4
         if self._count >= self.settings.max_udp_endpoints:
@@ -277,18 +288,22 @@ class Udp:
             raise MessageTooLong(f"a datagram of {size} octets; UDP carries at most {_LARGEST} (RFC 768)")
         now = self.ip.now if now is None else now
         group = self.ip.is_group(remote)
-        path = self.ip.path(remote, now, local=None if group else endpoint.local, interface=interface)
+        source = None if group or (endpoint.local and self.ip.is_group(endpoint.local)) else endpoint.local
+        path = self.ip.path(remote, now, local=source, interface=interface)
         if not endpoint.broadcast and self.ip.is_broadcast(path.interface, remote):
             raise AddressUnavailable("a broadcast address: set `broadcast` on the endpoint if that is meant")
         path.send(
             _UDP,
             [udp.build(endpoint.port, port, size), bytes(data)],
             now,
-            fragment=True,
+            fragment=not endpoint.dont_fragment,
             traffic_class=endpoint.traffic_class,
             hop_limit=endpoint.multicast_hop_limit if group else endpoint.hop_limit,
             checksum_offset=udp.CHECKSUM_AT,
         )
+        if group and endpoint.multicast_loop and remote in path.interface.groups:
+            limit = endpoint.multicast_hop_limit
+            self._to_members(Datagram(bytes(data), path.local, endpoint.port, remote, path.interface, limit), port)
 
     def packet(self, packet: Packet, now: float) -> None:
         """A UDP packet for this host has come."""
@@ -325,18 +340,31 @@ class Udp:
         for endpoint in takers:
             endpoint._deliver(datagram)
 
+    def _to_members(self, datagram: Datagram, port: int) -> None:
+        """Give a group's datagram to the members on this host."""
+        key = (4 if len(datagram.local) == 4 else 6, port)
+        for endpoint in self._bound.get(key, ()):
+            if (datagram.interface, datagram.local) in endpoint._groups and endpoint._accepts(datagram):
+                endpoint._deliver(datagram)
+
     def icmp_error(self, error: IcmpError, now: float) -> None:
         """ICMP says something about a datagram that was sent (RFC 1122 4.1.3.3)."""
         port = int.from_bytes(error.quoted[:2], "big")
         remote_port = int.from_bytes(error.quoted[2:4], "big")
         version = 4 if len(error.remote) == 4 else 6
+        about = [
+            endpoint
+            for endpoint in self._bound.get((version, port), ())
+            if endpoint.remote is None or endpoint.remote == (error.remote, remote_port)
+        ]
+        if not about:
+            self.counters["udp.errors-refused"] += 1  # nothing was sent from that port (RFC 5927 4)
+            return
         if error.kind is ErrorKind.PACKET_TOO_BIG:
-            return  # the IP layer has reduced the path, and the next datagram is fragmented
+            self.ip.path(error.remote, now, local=error.local).reduce(error.mtu, now)
+            return
         text = f"{error.kind.value}, says {ipaddress.ip_address(error.reporter)}"
         refused = error.kind is ErrorKind.PORT_UNREACHABLE
         failure: NetworkFailure = ConnectionRefused(text) if refused else Unreachable(text)
-        for endpoint in self._bound.get((version, port), ()):
-            if endpoint.local not in {None, error.local}:
-                continue
-            if endpoint.remote is None or endpoint.remote == (error.remote, remote_port):
-                endpoint._failed(failure)
+        for endpoint in about:
+            endpoint._failed(failure)

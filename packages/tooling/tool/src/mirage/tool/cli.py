@@ -201,6 +201,18 @@ def _add_launch_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOSTPORT:PORT",
         help="a port of the host that leads to one of the program, through the gateway (default: the one it serves on)",
     )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="whom the program may reach through the gateway: an address, a network, a name, or * (default: nobody)",
+    )
+
+
+def _launch_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What those options say, as `start_command` takes it."""
+    return {name: getattr(options, name) for name in ("net", "publish", "allow", "memory")}
 
 
 def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
@@ -324,7 +336,7 @@ def _build(project: Project, options: argparse.Namespace) -> int:
 
 def _run(project: Project, options: argparse.Namespace, boot: list[str]) -> int:
     artifact = options.output or project.artifact
-    command = start_command(project, artifact, boot, net=options.net, publish=options.publish, memory=options.memory)
+    command = start_command(project, artifact, boot, **_launch_options(options))
     if options.dry_run:
         print(shlex.join(command))
         return 0
@@ -400,7 +412,7 @@ def _serve(arguments: list[str], boot: list[str]) -> int:
     built = build(project, output=options.output, report=_reporter(options))
     host = ["--host", options.host] if options.host is not None else []
     words = [*host, "--dns-port" if dns else "--port", str(options.port), *boot]
-    command = start_command(project, built.path, words, net=options.net, publish=options.publish, memory=options.memory)
+    command = start_command(project, built.path, words, **_launch_options(options))
     if options.dry_run:
         print(shlex.join(command))
         return 0

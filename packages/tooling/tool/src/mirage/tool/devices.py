@@ -245,9 +245,8 @@ def network() -> Impl[object]:
         Device(
             "stack",
             NETWORK,
-            "run_on_stack(main(arguments), network={device}, "
-            "configuration=Configuration.of(ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns}))",
-            imports=("from mirage.runtime import Configuration", "from mirage.runtime import run as run_on_stack"),
+            "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns})",
+            imports=("from mirage.runtime.boot import run as run_on_stack",),
             packages=("mirage-runtime>=0.1,<0.2",),
             parameters={"device": DEVICE, "ipv4": IPV4, "ipv6": IPV6, "gateway": GATEWAY, "dns": DNS},
             label="a TCP/IP stack of its own",

@@ -1,8 +1,8 @@
 """The command that starts an artifact: by the host's Python or as a virtual machine, on the network that was asked for.
 
 A program with a TCP/IP stack of its own needs a network: the gateway (`mirage-gateway`, no root) or a TAP interface.
-The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands it
-one end of a socket, in place of the word ``{net}``.
+The gateway is another process, because the tender of a virtual machine confines itself; it starts the program and hands
+it one end of a socket, in place of the word ``{net}``.
 """
 
 from __future__ import annotations
@@ -30,34 +30,38 @@ def start_command(
     *,
     net: str | None = None,
     publish: Sequence[str] = (),
+    allow: Sequence[str] = (),
     memory: int | None = None,
 ) -> list[str]:
     """The words that start `artifact` with the boot arguments `boot`. Raises `UsageError`.
 
-    `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``; `publish` are the gateway's
-    publications, by default the port that the program serves on.
+    `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``. For the gateway `publish` are
+    its publications, by default the port that the program serves on, and `allow` says whom the program may reach.
     """
     if project.stack is None:
         if net is not None:
             raise UsageError(f"{project.name} has no TCP/IP stack of its own to connect to {net}: build it with one")
-        if publish:
-            raise UsageError("--publish is for the gateway, and the program uses the host's own network")
+        if publish or allow:
+            raise UsageError("--publish and --allow are for the gateway, and the program uses the host's own network")
         return [*_program(project, artifact, memory, None), *boot]
     net = net or GATEWAY
     if net != GATEWAY:
         if not net.startswith("tap:") or not net[4:]:
             raise UsageError(f"--net takes {GATEWAY} or tap:NAME, and not {net!r}")
-        if publish:
-            raise UsageError("--publish is for the gateway; on a TAP interface the program has an address of its own")
+        if publish or allow:
+            raise UsageError(
+                "--publish and --allow are for the gateway; on a TAP interface the program has an address of its own"
+            )
         return [*_program(project, artifact, memory, net), *boot]
     if importlib.util.find_spec("mirage.gateway") is None:
         raise UsageError(
             "the gateway is not installed here: install it with  uv pip install 'mirage-gateway>=0.1,<0.2', "
             "or use a TAP interface with  --net tap:NAME"
         )
-    published = [word for each in publish or _served(project, boot) for word in ("--publish", each)]
+    options = [word for each in publish or _served(project, boot) for word in ("--publish", each)]
+    options += [word for each in allow for word in ("--allow", each)]
     program = [*_program(project, artifact, memory, _GIVEN), *boot]
-    return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
+    return [sys.executable, "-m", "mirage.gateway", "run", *options, "--", *program]
 
 
 def _program(project: Project, artifact: Path, memory: int | None, net: str | None) -> list[str]:

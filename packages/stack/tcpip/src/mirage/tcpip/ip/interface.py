@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 from mirage.types import FrameMeta, Offload
 from mirage.types.devices import Buffer
-
-if TYPE_CHECKING:
-    from .routers import Learned
 
 __all__ = ["Interface", "InterfaceAddress", "Tap"]
 
@@ -29,25 +26,23 @@ class InterfaceAddress:
     prefix: int
     """Length of the prefix that is on the link, in bits."""
     tentative: bool = False
-    """Whether it is still being checked for duplicates: then nothing is sent from it (RFC 4862 5.4)."""
+    """Whether nothing is sent from it yet, because it is being checked (RFC 4862 5.4)."""
+    checking: bool = False
+    """Whether it is being checked for duplicates. One that is in use meanwhile is *optimistic* (RFC 4429)."""
     preferred_until: float = inf
     """After this it is deprecated: used by what uses it already, not for anything new (RFC 4862 5.5.4)."""
     valid_until: float = inf
     temporary: bool = False
     """Whether it is one of those that change often (RFC 8981)."""
     automatic: bool = False
-    """Whether a router's advertisement made it; then the rest is there too."""
-    origin: bytes = b""
-    """The prefix that it was made from, 16 octets."""
-    prefix_preferred_until: float = inf
-    prefix_valid_until: float = inf
-    longest_preferred: float = inf
-    """Of a temporary address: when its own lifetime ends, whatever the prefix's is (RFC 8981 3.4)."""
-    longest_valid: float = inf
-    followed: bool = False
-    """Whether the next temporary address was made already."""
+    """Whether a router's advertisement made it."""
+    created: float = 0.0
+    desync: float = 0.0
+    """Of a temporary one: by how much its time is shorter than others', by chance (RFC 8981 3.8)."""
+    succeeded: bool = False
+    """Whether a temporary one has a successor."""
     deprecated: bool = False
-    """Whether its deprecation was noticed already."""
+    """Whether it was seen that `preferred_until` has passed."""
 
 
 class Interface:
@@ -71,21 +66,29 @@ class Interface:
         """Multicast groups, each with how many have joined it."""
         self.transparent = False
         """Whether packets for any address are taken as if they were for this host: a gateway does that."""
-        self.router = False
-        """Whether this host is a router there, and says so in what it advertises."""
         self.hop_limit: int | None = None
-        """For IPv6, what a router advertised (RFC 4861 6.3.4); None: `Settings.hop_limit`."""
-        self.mtu6: int | None = None
-        """For IPv6, what a router advertised; None: `mtu`."""
+        """What a router advertised (RFC 4861 6.3.4), as are the next ones; None: `Settings.hop_limit`."""
+        self.mtu6 = mtu
+        """Of IPv6: a router may advertise a smaller one than the device has."""
         self.reachable_time = 30.0
-        """Of neighbours of IPv6, in seconds, as `retransmit`: a router may say so (RFC 4861 6.3.4)."""
+        """Seconds for which a neighbour is believed to be there once it was heard."""
         self.retransmit = 1.0
-        self.learned: Learned | None = None
-        """What routers have told; None before `Ip.autoconfigure`."""
+        """Seconds between solicitations."""
+        self.managed = False
+        """Whether addresses are to be had by DHCPv6."""
+        self.other = False
+        """Whether other settings are."""
+        self.dns_servers: dict[ipaddress.IPv6Address, float] = {}
+        """Recursive servers that were advertised (RFC 8106), each with the time until which it may be asked."""
+        self.dns_domains: dict[str, float] = {}
+        """Domains to search for a name in."""
 
-    def largest(self, size: int) -> int:
-        """Octets of the largest packet, for addresses of `size` octets."""
-        return self.mtu6 if size == 16 and self.mtu6 is not None else self.mtu
+    def link_local(self, certain: bool = False) -> bytes | None:
+        """An address that is good on the link, if there is one; a `certain` one is no longer being checked."""
+        for own in self.addresses.values():
+            if own.address[:2] == b"\xfe\x80" and not own.tentative and not (certain and own.checking):
+                return own.address
+        return None
 
     def take_output(self, now: float = 0.0) -> list[tuple[FrameMeta, list[Buffer]]]:
         """The frames to be sent, which are no longer the stack's."""

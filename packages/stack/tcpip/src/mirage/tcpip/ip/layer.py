@@ -13,36 +13,36 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
-from typing import Protocol
+from random import Random as Chance
+from weakref import WeakSet
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 from mirage.types.devices import Buffer
 
 from ..counters import Counters
-from ..errors import AddressUnavailable, NoRoute, TcpipError, WireError
+from ..errors import AddressUnavailable, NoRoute
 from ..settings import Settings
 from ..wire import arp, ethernet, ipv4, ipv6
-from . import errors, ndp, receive
-from .advertise import Advertiser
-from .duplicates import Duplicates, Failed
+from . import discovery, errors
+from .arrivals import Arrivals
+from .autoconfiguration import Autoconfiguration
+from .duplicates import Duplicates
 from .fragments import Reassembly, pieces
 from .groups import Groups
 from .interface import Interface, InterfaceAddress
 from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
 from .path import Path
-from .redirects import Redirects
-from .routers import Routers
 from .routes import Route, Routes, in_prefix
-from .sources import choose, scope
+from .sources import choose
 
 __all__ = ["Ip"]
 
-_ICMP4, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_ICMP4, _IGMP, _ICMP6 = 1, 2, 58
 _LOOPBACK_MTU = 65535
 _LOOPBACK4, _LOOPBACK6 = b"\x7f\0\0\1", bytes(15) + b"\x01"
+_LINK_LOCAL = b"\xfe\x80" + bytes(6)
 _BROADCAST = b"\xff\xff\xff\xff"
-_ALL_NODES6, _ALL_SYSTEMS4 = b"\xff\x02" + bytes(13) + b"\x01", b"\xe0\0\0\1"
 _FRAGMENT_HEADER = 8
 _PLAIN = FrameMeta()
 
@@ -53,17 +53,14 @@ def _octets(address: Address) -> bytes:
     return address if isinstance(address, bytes) else address.packed
 
 
-class _Slow(Protocol):
-    """A part that is asked only when one of them has said `Ip.wake`, or when its time has come."""
-
-    def poll(self, now: float) -> None: ...
-    def next_deadline(self) -> float: ...
+def _is_loopback(address: bytes) -> bool:
+    return address == _LOOPBACK6 or (len(address) == 4 and address[0] == 127)
 
 
 class Ip:
     """The IP layer. Made by `Stack`, which has the calls that users need."""
 
-    def __init__(self, settings: Settings, random: Random, counters: Counters) -> None:
+    def __init__(self, settings: Settings, random: Random, counters: Counters, now: float = 0.0) -> None:
         self.settings = settings
         self.counters = counters
         self.receivers: dict[int, Callable[[Packet, float], None]] = {}
@@ -73,7 +70,7 @@ class Ip:
         self.neighbours = Neighbours(settings.max_neighbours, counters, self._solicit)
         self.reassembly = Reassembly(settings, counters)
         self.error_bucket = errors.TokenBucket(settings.icmp_errors_per_second, settings.icmp_error_burst)
-        self.now = 0.0
+        self.now = now
         self.loopback = Interface(
             "lo",
             0,
@@ -84,17 +81,22 @@ class Ip:
         )
         for address, prefix in ((_LOOPBACK4, 8), (_LOOPBACK6, 128)):
             self.loopback.addresses[address] = InterfaceAddress(address, prefix)
+        self._known_paths: WeakSet[Path] = WeakSet()
+        """All that anybody still has, in the cache or not."""
         self._paths: OrderedDict[tuple[bytes, bytes | None, int], Path] = OrderedDict()
-        self.duplicates = Duplicates(self)
-        self.routers = Routers(self)
-        self.redirects = Redirects(self)
-        self.groups = Groups(self)
-        self.advertisers: dict[int, Advertiser] = {}
-        self._due = -inf
-        self._routes_seen = 0
-        self._draws = 0
+        self.path_mtus: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        """What is known to fit on the way to a destination, and until when that is believed (RFC 8201 5.2)."""
         self._key = random.generate(16)
         self._identification = int.from_bytes(random.generate(4), "big")
+        self._drawn = 0
+        self.chance = Chance(self.secret_octets(16))  # noqa: S311 - it decides when, not what
+        """For times that only have to differ between hosts, never for what nobody may guess."""
+        self.arrivals = Arrivals(self)
+        self.groups = Groups(self)
+        self.duplicates = Duplicates(self)
+        self.autoconfiguration = Autoconfiguration(self)
+        self.on_duplicate: Callable[[Interface, bytes], None] | None = None
+        """Is called when an address has turned out to be another host's, and is no longer ours."""
 
     # Interfaces, addresses, routes
 
@@ -112,7 +114,9 @@ class Ip:
             raise AddressUnavailable(f"there is an interface {name} already")
         index = max((i.index for i in self.interfaces.values()), default=0) + 1
         interface = self.interfaces[name] = Interface(name, index, mac, mtu, offload, max_frame)
-        self.add_address(interface, self.opaque(b"\xfe\x80" + bytes(6), interface), 64)
+        self.now = max(self.now, now)
+        self.add_address(interface, self.opaque(_LINK_LOCAL, interface, 0), 64)
+        self.autoconfiguration.start(interface, self.now)
         return interface
 
     def remove_interface(self, interface: Interface) -> None:
@@ -123,10 +127,8 @@ class Ip:
             if route.interface is interface:
                 self.routes.remove(route.prefix, route.length, route.gateway, interface)
         self.neighbours.forget(interface)
-        self.routers.forget(interface)
         self.groups.forget(interface)
-        self.redirects.forget(interface)
-        self.advertisers.pop(interface.index, None)
+        self.autoconfiguration.forget(interface)
         self.interfaces.pop(interface.name, None)
 
     def add_address(
@@ -135,39 +137,59 @@ class Ip:
         address: Address,
         prefix: int,
         *,
-        check: bool = False,
+        preferred: float = inf,
+        valid: float = inf,
         now: float | None = None,
-        failed: Failed | None = None,
     ) -> InterfaceAddress:
-        """Give an interface an address; the prefix is reached through it. Raises `AddressUnavailable`.
+        """Give an interface an address; the prefix is reached through it, for `valid` seconds from now.
 
-        `check`: it is tentative until some seconds of `poll` have shown that nobody else has it; otherwise it is used
-        at once. `failed` is called when somebody has it.
+        It is checked for duplicates (`Settings.duplicate_address_probes`). Raises `AddressUnavailable`.
         """
         octets = _octets(address)
-        if not self.is_unicast(octets) or not 0 < prefix <= len(octets) * 8:
+        if now is not None:
+            self.now = now
+        if not self.is_unicast(octets) or _is_loopback(octets) or not 0 < prefix <= len(octets) * 8:
             raise AddressUnavailable(f"{ipaddress.ip_address(octets)}/{prefix} cannot be the address of a host")
-        own = interface.addresses[octets] = InterfaceAddress(octets, prefix)
-        if len(octets) == 16:
-            self.join(interface, ndp.solicited_node(octets))
+        own = InterfaceAddress(octets, prefix, preferred_until=self.now + preferred, valid_until=self.now + valid)
+        known = interface.addresses.get(octets)
+        if known is not None and known.prefix == prefix:  # only its time changes: it is not checked again
+            known.preferred_until, known.valid_until = own.preferred_until, own.valid_until
+            known.automatic = known.temporary = known.deprecated = False
+            self.autoconfiguration.reckon()
+            return known
         self.routes.add(Route(octets, prefix, None, interface))
-        if check:
-            self.duplicates.check(interface, own, self.now if now is None else now, failed)
-        else:
-            self.assigned(interface, own)
+        self.install(interface, own, self.now)
         return own
 
-    def assigned(self, interface: Interface, own: InterfaceAddress) -> None:
-        """An address is this host's from now on."""
-        own.tentative = False
+    def install(self, interface: Interface, own: InterfaceAddress, now: float) -> None:
+        """Begin to use an address. It may be no more than checked at first."""
+        if own.address in interface.addresses:
+            self.remove_address(interface, own.address)
+        interface.addresses[own.address] = own
+        if len(own.address) == 16:
+            self.groups.join(interface, discovery.solicited_node(own.address), now)
+        self.duplicates.start(interface, own, now)
+        self.autoconfiguration.reckon()
         self.forget_choices()
-        if len(own.address) == 4:
-            self.announce(interface, own.address)
+
+    def settled(self, interface: Interface, own: InterfaceAddress, now: float) -> None:
+        """Nobody else has an address that was being checked."""
+        self.forget_choices()
 
     def forget_choices(self) -> None:
-        """The addresses have changed: whoever asks for a path next has its source chosen anew."""
+        """Addresses have changed: paths that are asked for from now on may start from better ones (RFC 6724)."""
         for key in [key for key in self._paths if key[1] is None]:
             self._paths.pop(key).release()
+
+    def remember_mtu(self, remote: bytes, mtu: int, until: float) -> None:
+        """Packets above `mtu` do not get through to a destination."""
+        self.path_mtus[remote] = (mtu, until)
+        self.path_mtus.move_to_end(remote)
+        if len(self.path_mtus) > self.settings.max_paths:
+            self.path_mtus.popitem(last=False)
+        for path in self._known_paths:
+            if path.remote == remote:
+                path.learn(mtu, until)
 
     def remove_address(self, interface: Interface, address: Address) -> None:
         """Take an address away; paths from it are dead."""
@@ -175,16 +197,22 @@ class Ip:
         own = interface.addresses.pop(octets, None)
         if own is None:
             return
+        self.duplicates.stop(interface, octets)
+        self.autoconfiguration.reckon()
         if len(octets) == 16:
-            self.leave(interface, ndp.solicited_node(octets))
-        if not any(
+            self.groups.leave(interface, discovery.solicited_node(octets), self.now)
+        if not own.automatic and not any(
             in_prefix(octets, a.address, own.prefix) and a.prefix == own.prefix for a in interface.addresses.values()
         ):
             self.routes.remove(octets, own.prefix, None, interface)
-        self.duplicates.forget(interface, octets)
-        self.routes.version += 1
-        for key in [k for k, path in self._paths.items() if path.local == octets]:
-            path = self._paths.pop(key)
+        self._end_paths(octets)
+        self.forget_choices()
+
+    def _end_paths(self, local: bytes) -> None:
+        """Paths from an address that has gone are dead, whoever has them."""
+        for key in [key for key, path in self._paths.items() if path.local == local]:
+            del self._paths[key]
+        for path in [path for path in self._known_paths if path.local == local]:
             path.alive = False
             path.release()
 
@@ -211,17 +239,9 @@ class Ip:
 
     def is_local(self, address: bytes) -> bool:
         """Whether it is an address of this host."""
-        if address in self.loopback.addresses or (len(address) == 4 and address[0] == 127):
+        if _is_loopback(address):
             return True
-        return self.has(address)
-
-    def has(self, address: bytes) -> bool:
-        """Whether an interface has it, and not only tentatively."""
         return any(address in i.addresses and not i.addresses[address].tentative for i in self.interfaces.values())
-
-    def may_send_from(self, interface: Interface, address: bytes) -> bool:
-        """Whether packets go out from an address: one of this host, none yet (`0.0.0.0`), or a gateway's client."""
-        return interface.transparent or not any(address) or self.is_local(address)
 
     @staticmethod
     def is_group(address: bytes) -> bool:
@@ -256,32 +276,15 @@ class Ip:
 
     def join(self, interface: Interface, group: bytes) -> None:
         """Take packets for a multicast group from an interface."""
-        interface.groups[group] = interface.groups.get(group, 0) + 1
-        if interface.groups[group] == 1:
-            self.groups.changed(interface, group, True, self.now)
+        self.groups.join(interface, group, self.now)
 
     def leave(self, interface: Interface, group: bytes) -> None:
         """Undo one `join`."""
-        left = interface.groups.get(group, 0) - 1
-        if left > 0:
-            interface.groups[group] = left
-        elif interface.groups.pop(group, None) is not None:
-            self.groups.changed(interface, group, False, self.now)
+        self.groups.leave(interface, group, self.now)
 
-    def hop_limit(self, interface: Interface, size: int) -> int:
-        """What packets that go out of an interface have, for addresses of `size` octets."""
-        return (interface.hop_limit if size == 16 else None) or self.settings.hop_limit
-
-    def renew_paths(self, interface: Interface) -> None:
-        """What holds for all of an interface has changed."""
-        for path in self._paths.values():
-            if path.interface is interface:
-                path.renew()
-
-    def autoconfigure(self, interface: Interface, now: float) -> None:
-        """Begin stateless autoconfiguration (RFC 4862): the link-local address is checked for duplicates, routers are
-        asked for, and what they say is believed: routes, prefixes and addresses, MTU, hop limit, name servers."""
-        self.routers.begin(interface, now)
+    def hop_limit(self, interface: Interface) -> int:
+        """What packets that go out of an interface have."""
+        return interface.hop_limit or self.settings.hop_limit
 
     def flow_label(self, local: bytes, remote: bytes) -> int:
         """The same for all packets of a path, and nobody else's to guess (RFC 6437 3)."""
@@ -293,20 +296,18 @@ class Ip:
         self._identification = self._identification + 1 & 0xFFFFFFFF
         return self._identification
 
-    def draw_octets(self, size: int) -> bytes:
-        """Octets that nobody can guess and that do not disturb what others draw from the stack's randomness."""
-        self._draws += 1
-        return hashlib.blake2s(b"draw%d" % self._draws, key=self._key, digest_size=size).digest()
+    def secret_octets(self, size: int) -> bytes:
+        """Some that nobody can guess."""
+        self._drawn += 1
+        return hashlib.blake2s(b"draw%d" % self._drawn, key=self._key, digest_size=size).digest()
 
-    def draw(self) -> float:
-        """A number in [0, 1), for delays."""
-        return int.from_bytes(self.draw_octets(4), "big") / 2**32
+    def opaque(self, prefix: bytes, interface: Interface, count: int) -> bytes:
+        """An address that says nothing of the hardware and stays the same, F(prefix, interface, count, key): RFC 7217.
 
-    def opaque(self, prefix: bytes, interface: Interface, tries: int = 0) -> bytes:
-        """An address that says nothing of the hardware and stays the same as long as `Settings.stable_secret`, or else
-        this stack, does (RFC 7217 5); another one after `tries` that were taken."""
-        text = prefix + interface.mac + interface.name.encode() + (bytes([tries]) if tries else b"")
-        key = self.settings.stable_secret or self._key
+        `prefix` is 8 octets, `count` how many such addresses were duplicates.
+        """
+        text = prefix + interface.mac + interface.name.encode() + count.to_bytes(2, "big")
+        key = hashlib.blake2s(self.settings.address_secret or self._key).digest()
         return prefix + hashlib.blake2s(text, key=key, digest_size=8).digest()
 
     # Paths
@@ -315,16 +316,16 @@ class Ip:
         """The way to an address, from `local` or from the best address for it (RFC 6724). Raises `NoRoute`."""
         key = (remote, local, interface.index if interface is not None else -1)
         path = self._paths.get(key)
-        if path is not None and path.alive and path.current:
+        if path is not None and path.alive:
             self._paths.move_to_end(key)
             return path
         outgoing = self._outgoing(remote, interface)
-        if path is not None and path.alive and path.interface is outgoing:
-            return path
         source = local
         if source is None:
             source = remote if outgoing is self.loopback else self._source(remote, outgoing, now)
-        path = self._paths[key] = Path(self, outgoing, source, remote, pinned=interface is not None)
+        direct = interface is not None and interface is outgoing
+        path = self._paths[key] = Path(self, outgoing, source, remote, direct)
+        self._known_paths.add(path)
         if len(self._paths) > self.settings.max_paths:
             self._paths.popitem(last=False)[1].release()
         return path
@@ -360,10 +361,39 @@ class Ip:
             return None
         routes = self.routes.find(remote, interface)
         if routes:
-            return routes[0].gateway or remote
-        if scope(remote) == 2 or (path.pinned and interface.name in self.interfaces):
+            return self._gateway(routes) or remote
+        if path.direct:
             return remote
         raise NoRoute(f"no route leads to {ipaddress.ip_address(remote)} any more")
+
+    def _gateway(self, routes: list[Route]) -> bytes | None:
+        """Of the best routes the first whose gateway is not known to be dead (RFC 4861 6.3.6, RFC 1122 3.3.1.6)."""
+        best = routes[0]
+        for route in routes:
+            if route.length != best.length:
+                break
+            if route.gateway is None or not self.neighbours.dead(route.interface, route.gateway):
+                return route.gateway
+        return best.gateway
+
+    def redirect(
+        self, interface: Interface, router: bytes, destination: bytes, gateway: bytes | None, now: float
+    ) -> bool:
+        """A router says that there is a better first hop to a destination (RFC 1122 3.2.2.2, RFC 4861 8.3)."""
+        routes = self.routes.find(destination, interface)
+        if not routes or self._gateway(routes) != router:
+            self.counters["ip.redirects-refused"] += 1  # only the first hop in use may say that
+            return False
+        if gateway is not None and len(gateway) == 4:
+            on_link = self.routes.find(gateway, interface)
+            if not on_link or on_link[0].gateway is not None:
+                self.counters["ip.redirects-refused"] += 1
+                return False
+        length = len(destination) * 8
+        expires = now + self.settings.path_mtu_lifetime
+        self.routes.add(Route(destination, length, gateway, interface, -1, expires, automatic=True))
+        self.autoconfiguration.reckon()
+        return True
 
     def fragmented(
         self, path: Path, protocol: int, payload: bytes, traffic_class: int, hop_limit: int
@@ -401,6 +431,13 @@ class Ip:
         self.counters["fragments.sent"] += len(packets)
         return packets
 
+    def undeliverable(self, local: bytes, remote: bytes, protocol: int, start: bytes) -> None:
+        """The neighbour of a packet that has waited does not answer: tell its transport (RFC 4861 7.2.2)."""
+        receiver = self.error_receivers.get(protocol)
+        if receiver is not None and len(start) >= 8:
+            quoted = memoryview(start)
+            receiver(IcmpError(ErrorKind.HOST_UNREACHABLE, local, local, remote, protocol, quoted, 0), self.now)
+
     def transmit(self, interface: Interface, meta: FrameMeta, parts: list[Buffer]) -> None:
         """Put a finished frame into an interface's output."""
         interface.output.append((meta, parts))
@@ -413,69 +450,11 @@ class Ip:
 
     def frame(self, interface: Interface, meta: FrameMeta, frame: memoryview, now: float) -> None:
         """A frame has come in. Whatever is in it, nothing is raised; what is dropped is counted."""
-        self.now = now
-        if len(frame) < ethernet.HEADER:
-            self.counters["ethernet.malformed"] += 1
-            return
-        to, kind = bytes(frame[:6]), frame[12] << 8 | frame[13]
-        if to != interface.mac and not to[0] & 1:
-            self.counters["ethernet.not-for-us"] += 1
-            return
-        try:
-            if kind == ethernet.IPV4:
-                receive.packet4(self, interface, meta, frame, now)
-            elif kind == ethernet.IPV6:
-                receive.packet6(self, interface, meta, frame, now)
-            elif kind == ethernet.ARP:
-                self._arp(interface, frame, now)
-            else:
-                self.counters["ethernet.unknown-type"] += 1
-        except WireError:
-            self.counters["ip.malformed" if kind != ethernet.ARP else "arp.malformed"] += 1
-        except TcpipError:
-            self.counters["ip.unanswerable"] += 1  # an answer that has no way back
-
-    def _arp(self, interface: Interface, frame: memoryview, now: float) -> None:
-        """RFC 826: learn, and answer for this host's addresses."""
-        message = arp.parse(frame[ethernet.HEADER :])
-        checked = message.sender if any(message.sender) else message.target
-        if message.sender_mac != interface.mac and (tried := interface.addresses.get(checked)) and tried.tentative:
-            self.duplicates.found(interface, checked, now)  # RFC 5227 2.1.1
-            return
-        own = interface.addresses.get(message.target)
-        if own is not None and own.tentative:
-            own = None
-        if message.sender in interface.addresses and message.sender_mac != interface.mac:
-            self.counters["ip4.address-conflicts"] += 1
-            self._defend(interface, message.sender)
-            return
-        if any(message.sender) and not message.sender_mac[0] & 1:
-            self.neighbours.heard(
-                interface,
-                message.sender,
-                message.sender_mac,
-                now,
-                solicited=message.operation == arp.REPLY,
-                create=own is not None and message.operation == arp.REQUEST,
-            )
-        proxied = own is None and interface.transparent and self.proxies(interface, message.target)
-        if message.operation == arp.REQUEST and (own is not None or proxied):
-            reply = arp.Arp(arp.REPLY, interface.mac, message.target, message.sender_mac, message.sender)
-            self.transmit_plain(interface, message.sender_mac, ethernet.ARP, [arp.build(reply)])
+        self.arrivals.frame(interface, meta, frame, now)
 
     def proxies(self, interface: Interface, target: bytes) -> bool:
         """Whether a transparent interface answers for an address that is none of its own: not for neighbours."""
         return any(r.gateway is None and r.length for r in self.routes.find(target) if r.interface is not interface)
-
-    def _defend(self, interface: Interface, address: bytes) -> None:
-        """Somebody else uses our address: say so, seldom (RFC 5227 2.4)."""
-        if self.error_bucket.take(self.now):
-            self.announce(interface, address)
-
-    def announce(self, interface: Interface, address: bytes) -> None:
-        """Tell the link where an IPv4 address is (RFC 5227 2.3)."""
-        message = arp.Arp(arp.REQUEST, interface.mac, address, bytes(6), address)
-        self.transmit_plain(interface, ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
     def _solicit(self, interface: Interface, target: bytes, mac: bytes | None) -> None:
         """Ask for a neighbour's Ethernet address."""
@@ -483,18 +462,20 @@ class Ip:
         source = choose(target, interface, candidates, self.now, prefer_temporary=False)
         if len(target) == 16:
             if source is not None:
-                ndp.solicit(self, interface, target, mac, source)
+                discovery.solicit(self, interface, target, mac, source)
             return
         message = arp.Arp(arp.REQUEST, interface.mac, source or bytes(4), bytes(6), target)
         self.transmit_plain(interface, mac or ethernet.BROADCAST, ethernet.ARP, [arp.build(message)])
 
-    def reduce(self, error: IcmpError, now: float) -> None:
-        """A router says that packets to an address must be smaller (RFC 1191 6.3, RFC 8201 4)."""
-        for index in (-1, *(i.index for i in self.interfaces.values())):
-            for local in (None, error.local):
-                path = self._paths.get((error.remote, local, index))
-                if path is not None and path.interface is not self.loopback:
-                    path.reduce(error.mtu, now)
+    def duplicate(self, interface: Interface, address: bytes) -> None:
+        """An address that was being tried out is somebody else's (RFC 4862 5.4.5)."""
+        own = interface.addresses[address]
+        self.remove_address(interface, address)
+        if address[:2] == b"\xfe\x80":
+            own.automatic |= own.prefix == 64 and address == self.opaque(_LINK_LOCAL, interface, 0)
+        self.autoconfiguration.taken(interface, own, self.now)
+        if self.on_duplicate is not None:
+            self.on_duplicate(interface, address)
 
     def port_unreachable(self, packet: Packet, now: float) -> None:
         """Nobody is at the port (RFC 1122 4.1.3.1)."""
@@ -505,13 +486,11 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
-        if now >= self._due:
-            for part in self._slow():
-                part.poll(now)
-            self._due = min(part.next_deadline() for part in self._slow())
-        for lost in self.neighbours.poll(now):
-            self.routers.unreachable(lost)
-            self.redirects.unreachable(lost.address)
+        self.autoconfiguration.poll(now)
+        self.duplicates.poll(now)
+        self.groups.poll(now)
+        if self.neighbours.poll(now):
+            self.routes.touch()  # one of them may be a router: paths look for another
         for expired in self.reassembly.poll(now):
             interface = next((i for i in self.interfaces.values() if i.index == expired.interface), None)
             if expired.first is None or interface is None:
@@ -522,20 +501,13 @@ class Ip:
                 interface, bytes(source), bytes(destination), 0, first[:0], Checksum.COMPLETE, 0, 0, first, False
             )
             errors.report(self, ErrorKind.TIME_EXCEEDED, about, now)
-        if self._routes_seen != self.routes.version:
-            self._routes_seen = self.routes.version
-            for path in self._paths.values():
-                path.fresh_until = -inf
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        if self._due == -inf:
-            self._due = min(part.next_deadline() for part in self._slow())
-        return min(self.neighbours.next_deadline(), self.reassembly.next_deadline(), self._due)
-
-    def wake(self) -> None:
-        """One of the parts that seldom have something to do has something to do."""
-        self._due = -inf
-
-    def _slow(self) -> list[_Slow]:
-        return [self.duplicates, self.routers, self.redirects, self.groups, *self.advertisers.values()]
+        return min(
+            self.neighbours.next_deadline(),
+            self.reassembly.next_deadline(),
+            self.autoconfiguration.due,
+            self.duplicates.due,
+            self.groups.due,
+        )

@@ -16,23 +16,21 @@ import enum
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ..counters import Counters
 from ..errors import Unreachable
 
 if TYPE_CHECKING:
     from .interface import Interface
+    from .path import Path
 
 __all__ = ["Neighbour", "Neighbours", "Reachability"]
 
-_REACHABLE_TIME = 30.0
-_RETRANSMIT = 1.0
 _DELAY = 5.0
 _PROBES = 3
 _QUEUE = 16
 """Packets that wait for one neighbour; RFC 4861 7.2.2 asks for at least one."""
-_WAITING = 1 << 20
-"""Octets that wait for all neighbours together."""
 _FAILED_FOR = 1.0
 
 
@@ -65,20 +63,13 @@ class Neighbour:
         """When the state ends by itself."""
         self.probes = 0
         self.router = False
-        self.paths: list[Callable[[], None]] = []
-        """What to call when `mac` changes."""
-        self._queue: list[tuple[int, Callable[[bytes], None]]] = []
-
-
-def _times(neighbour: Neighbour) -> tuple[float, float]:
-    """How long it is reachable, and how long an answer is waited for: routers may tell that for IPv6."""
-    if len(neighbour.address) == 4:
-        return _REACHABLE_TIME, _RETRANSMIT
-    return neighbour.interface.reachable_time, neighbour.interface.retransmit
+        self.paths: WeakSet[Path] = WeakSet()
+        """Those that go through it, as long as anybody has them: they are told when `mac` changes."""
+        self._queue: list[tuple[Callable[[bytes], None], Callable[[], None]]] = []
 
 
 class Neighbours:
-    """The cache, bounded: the one that was used least recently gives way."""
+    """The cache, bounded: one that nobody sends through gives way, so that a flood takes no router's place."""
 
     def __init__(
         self,
@@ -92,7 +83,6 @@ class Neighbours:
         self._solicit = solicit
         self.known: dict[tuple[int, bytes], Neighbour] = {}
         self._timed: set[Neighbour] = set()
-        self._waiting = 0
 
     def find(self, interface: Interface, address: bytes) -> Neighbour:
         """The entry for an address; made if there is none."""
@@ -105,11 +95,15 @@ class Neighbours:
         return found
 
     def _evict(self) -> None:
-        """Make room: first what never answered, then what nobody sends to, then the oldest."""
-        changing = [n for n in self.known.values() if n.state is not Reachability.PERMANENT]
-        if changing:
+        """Make room: the oldest that no path goes through, else the oldest that never answered, else the oldest."""
+        victim = (
+            next((n for n in self.known.values() if not n.paths and not n.router), None)
+            or next((n for n in self.known.values() if not n.mac), None)
+            or next((n for n in self.known.values() if n.state is not Reachability.PERMANENT), None)
+        )
+        if victim is not None:
             self._counters["neighbours.evicted"] += 1
-            self._drop(min(changing, key=lambda n: (bool(n.mac), bool(n.paths))))
+            self._drop(victim)
 
     def _drop(self, neighbour: Neighbour) -> None:
         self.known.pop((neighbour.interface.index, neighbour.address), None)
@@ -117,7 +111,7 @@ class Neighbours:
         neighbour.mac = b""
         # A path may still hold it, and begins anew when it is used.
         neighbour.state, neighbour.probes, neighbour.at = Reachability.INCOMPLETE, 0, inf
-        self._take_queue(neighbour)
+        neighbour._queue.clear()
         self._changed(neighbour)
 
     def forget(self, interface: Interface) -> None:
@@ -152,29 +146,17 @@ class Neighbours:
             self._probe(neighbour, now)
         return 0.0
 
-    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], size: int) -> None:
-        """Call `send` with the Ethernet address once it is known; the oldest of too many gives way.
-
-        `size` is how many octets wait for that; beyond a sum over all neighbours the packet is dropped.
-        """
+    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], failed: Callable[[], None]) -> None:
+        """Call `send` with the Ethernet address once it is known, or `failed`; the oldest of too many gives way."""
         queue = neighbour._queue
         if len(queue) >= _QUEUE:
-            self._waiting -= queue.pop(0)[0]
+            del queue[0]
             self._counters["neighbours.queue-full"] += 1
-        if self._waiting + size > _WAITING:
-            self._counters["neighbours.queue-full"] += 1
-            return
-        self._waiting += size
-        queue.append((size, send))
-
-    def _take_queue(self, neighbour: Neighbour) -> list[Callable[[bytes], None]]:
-        queue, neighbour._queue = neighbour._queue, []
-        self._waiting -= sum(size for size, _ in queue)
-        return [send for _, send in queue]
+        queue.append((send, failed))
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
-        self._at(neighbour, now + _times(neighbour)[1])
+        self._at(neighbour, now + neighbour.interface.retransmit)
         mac = neighbour.mac if neighbour.state is Reachability.PROBE else None
         self._solicit(neighbour.interface, neighbour.address, mac)
 
@@ -186,7 +168,7 @@ class Neighbours:
         """A transport has heard from it (RFC 4861 7.3.1): until when it is reachable."""
         if neighbour.mac and neighbour.state is not Reachability.PERMANENT:
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _times(neighbour)[0]
+            neighbour.at = now + neighbour.interface.reachable_time
             self._timed.discard(neighbour)
         return neighbour.at
 
@@ -206,15 +188,28 @@ class Neighbours:
         if solicited:
             neighbour.probes = 0
             neighbour.state = Reachability.REACHABLE
-            neighbour.at = now + _times(neighbour)[0]
+            neighbour.at = now + neighbour.interface.reachable_time
             self._timed.discard(neighbour)
         elif moved or neighbour.state in {Reachability.INCOMPLETE, Reachability.FAILED}:
             neighbour.probes = 0
             neighbour.state = Reachability.STALE
             neighbour.at = now
             self._timed.discard(neighbour)
-        for send in self._take_queue(neighbour):
+        queue, neighbour._queue = neighbour._queue, []
+        for send, _ in queue:
             send(mac)
+
+    def doubt(self, neighbour: Neighbour) -> None:
+        """Somebody else says that he is that neighbour (RFC 4861 7.2.5 I): ask before believing either for long."""
+        if neighbour.state is Reachability.REACHABLE:
+            neighbour.state = Reachability.STALE
+            for path in neighbour.paths:
+                path.invalidate()
+
+    def dead(self, interface: Interface, address: bytes) -> bool:
+        """Whether it was asked for lately and did not answer."""
+        known = self.known.get((interface.index, address))
+        return known is not None and known.state is Reachability.FAILED
 
     def set_permanent(self, interface: Interface, address: bytes, mac: bytes) -> None:
         """An entry that never changes."""
@@ -223,17 +218,15 @@ class Neighbours:
         self._timed.discard(neighbour)
         self._changed(neighbour)
 
-    def renew(self, neighbour: Neighbour) -> None:
-        """Something is known of it that paths must ask for."""
-        self._changed(neighbour)
-
     def _changed(self, neighbour: Neighbour) -> None:
-        for changed in neighbour.paths:
-            changed()
+        for path in neighbour.paths:
+            path.invalidate()
 
     def poll(self, now: float) -> list[Neighbour]:
         """Go on with what is due; returns those that were given up, which no longer have an address."""
-        lost = []
+        lost: list[Neighbour] = []
+        if not self._timed:
+            return lost
         for neighbour in [n for n in self._timed if n.at <= now]:
             if neighbour.state is Reachability.DELAY:
                 neighbour.state = Reachability.PROBE
@@ -247,11 +240,13 @@ class Neighbours:
             neighbour.at = now + _FAILED_FOR
             neighbour.mac = b""
             neighbour.probes = 0
-            self._take_queue(neighbour)
+            waiting, neighbour._queue = neighbour._queue, []
             self._changed(neighbour)
             lost.append(neighbour)
+            for _, failed in waiting:
+                failed()
         return lost
 
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
-        return min((n.at for n in self._timed), default=inf)
+        return min((n.at for n in self._timed), default=inf) if self._timed else inf

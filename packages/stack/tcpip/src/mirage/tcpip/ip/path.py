@@ -42,6 +42,7 @@ class Path:
     """A way from `local` to `remote`. Its attributes are read by transports and written by the IP layer only."""
 
     __slots__ = (
+        "__weakref__",
         "_confirm_at",
         "_ip",
         "_neighbour",
@@ -49,6 +50,7 @@ class Path:
         "_routes",
         "_stale",
         "alive",
+        "direct",
         "fresh_until",
         "generation",
         "header",
@@ -56,12 +58,11 @@ class Path:
         "interface",
         "local",
         "mtu",
-        "pinned",
         "pseudo_sum",
         "remote",
     )
 
-    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes, *, pinned: bool = False) -> None:
+    def __init__(self, ip: Ip, interface: Interface, local: bytes, remote: bytes, direct: bool = False) -> None:
         self._ip = ip
         self._neighbour: Neighbour | None = None
         self._routes = -1
@@ -71,9 +72,9 @@ class Path:
         self.interface = interface
         self.local = local
         self.remote = remote
-        self.pinned = pinned
-        """Whether the interface was asked for: then the destination is on its link where no route says otherwise."""
-        self.mtu = interface.largest(len(local))
+        self.direct = direct
+        """Whether `remote` is on the link even where no prefix says so, because the interface was asked for."""
+        self.mtu = interface.mtu if len(local) == 4 else interface.mtu6
         """Octets of the largest IP packet that is known to fit, header included."""
         self.header = b""
         """Ethernet and IP header, 34 or 54 octets: lengths, identification, protocol, traffic class and the checksum of
@@ -89,21 +90,16 @@ class Path:
         self.alive = True
         """False once the local address or the interface has gone: ask for another path."""
 
-    @property
-    def current(self) -> bool:
-        """Whether the next hop was chosen from the routes as they are now."""
-        return self._routes == self._ip.routes.version
-
     def refresh(self, now: float) -> bool:
         """Make `header` usable now, or start to: next-hop choice, resolution, unreachability detection.
 
         False while the neighbour is being resolved. Raises `NoRoute`, `Unreachable` when resolution has failed lately.
         """
         ip = self._ip
+        if not self.alive:
+            raise NoRoute("the address that this goes out from is this host's no more")
         if now >= self._reduced_until:
-            self._reduced_until = inf
-            self.mtu = self.interface.largest(len(self.local))
-            self.generation += 1
+            self._limit_mtu(now)
         if self._routes != ip.routes.version:
             self._choose(now)
         neighbour = self._neighbour
@@ -122,35 +118,37 @@ class Path:
     def _choose(self, now: float) -> None:
         """Find the next hop (RFC 4861 5.2). Raises `NoRoute`."""
         ip = self._ip
-        if not self.alive or not ip.may_send_from(self.interface, self.local):
-            self.alive = False
-            raise NoRoute("the local address has gone")
         hop = ip.next_hop(self, now)
         old = self._neighbour
         if old is not None:
-            old.paths.remove(self._changed)
+            old.paths.discard(self)
         self._neighbour = None
         if hop is not None:
             self._neighbour = ip.neighbours.find(self.interface, hop)
-            self._neighbour.paths.append(self._changed)
-        self._changed()
+            self._neighbour.paths.add(self)
+        self._limit_mtu(now)
+        self.invalidate()
         self._routes = ip.routes.version
 
-    def _changed(self) -> None:
+    def _limit_mtu(self, now: float) -> None:
+        """What the link carries, or less where something on the way is known to carry less."""
+        mtu, until = self.interface.mtu if len(self.local) == 4 else self.interface.mtu6, inf
+        known = self._ip.path_mtus.get(self.remote)
+        if known is not None and now < known[1] and known[0] < mtu:
+            mtu, until = known
+        self._reduced_until = until
+        if mtu != self.mtu:
+            self.mtu = mtu
+            self.generation += 1
+
+    def invalidate(self) -> None:
         """Something underneath has changed."""
         self._stale = True
         self.fresh_until = -inf
 
-    def renew(self) -> None:
-        """A router has said something else about the link: MTU or hop limit."""
-        largest = self.interface.largest(len(self.local))
-        self.mtu = min(self.mtu, largest) if self._reduced_until < inf else largest
-        self.generation += 1
-        self._changed()
-
     def _build(self, mac: bytes) -> None:
         interface = self.interface
-        hop_limit = self._ip.hop_limit(interface, len(self.local))
+        hop_limit = self._ip.hop_limit(interface)
         if len(self.local) == 4:
             start = mac + interface.mac + ethernet.IPV4.to_bytes(2, "big")
             self.header = start + bytes([0x45, 0, 0, 0, 0, 0, 0x40, 0, hop_limit, 0, 0, 0]) + self.local + self.remote
@@ -177,15 +175,24 @@ class Path:
             self.mtu = mtu
             self.generation += 1
             self._reduced_until = now + self._ip.settings.path_mtu_lifetime
+            self._ip.remember_mtu(self.remote, mtu, self._reduced_until)
+
+    def learn(self, mtu: int, until: float) -> None:
+        """Another path to the same destination was reduced."""
+        if mtu < self.mtu:
+            self.mtu = mtu
+            self.generation += 1
+            self._reduced_until = until
+            self.fresh_until = min(self.fresh_until, until)
             self.fresh_until = min(self.fresh_until, self._reduced_until)
 
     def release(self) -> None:
         """The cache forgets it."""
         if self._neighbour is not None:
-            self._neighbour.paths.remove(self._changed)
+            self._neighbour.paths.discard(self)
             self._neighbour = None
         self._routes = -1
-        self._changed()
+        self.invalidate()
 
     def send(
         self,
@@ -224,7 +231,7 @@ class Path:
             first = bytearray(parts[0])
             first[checksum_offset : checksum_offset + 2] = value.to_bytes(2, "big")
             parts[0] = bytes(first)
-        limit = hop_limit if hop_limit is not None else ip.hop_limit(self.interface, len(self.local))
+        limit = hop_limit if hop_limit is not None else ip.hop_limit(self.interface)
         if whole:
             packets: list[list[Buffer]] = [[self._header(protocol, size, traffic_class, limit, fragment), *parts]]
         else:
@@ -234,7 +241,9 @@ class Path:
             self._transmit(meta, kind, packets, self.header[:6])
         else:
             assert self._neighbour is not None
-            ip.neighbours.when_known(self._neighbour, partial(self._transmit, meta, kind, packets), size)
+            send = partial(self._transmit, meta, kind, packets)
+            failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
+            ip.neighbours.when_known(self._neighbour, send, failed)
 
     def _transmit(self, meta: FrameMeta, kind: bytes, packets: list[list[Buffer]], mac: bytes) -> None:
         for packet in packets:

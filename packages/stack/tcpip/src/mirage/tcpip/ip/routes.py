@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..errors import LimitReached
@@ -31,6 +32,7 @@ class Route:
     """None: the destinations are neighbours."""
     interface: Interface
     metric: int = 0
+    expires: float = inf
     automatic: bool = False
     """Whether a router's advertisement made it."""
 
@@ -47,6 +49,12 @@ class Routes:
 
     def add(self, route: Route) -> None:
         """Add a route; one to the same prefix by the same gateway and interface is replaced. Raises `LimitReached`."""
+        old = self.get(route.prefix, route.length, route.gateway, route.interface)
+        if old is not None and old.metric == route.metric:
+            # Only its time has changed: nothing that follows from routes has to be looked at again.
+            same = self._by_length[len(route.prefix), route.length][_masked(route.prefix, route.length)]
+            same[same.index(old)] = route
+            return
         self.remove(route.prefix, route.length, route.gateway, route.interface)
         if self._count >= self._limit:
             raise LimitReached(f"there are {self._count} routes, as many as Settings.max_routes allows")
@@ -77,6 +85,23 @@ class Routes:
             (n for s, n in self._by_length if s == size and self._by_length[s, n]), reverse=True
         )
 
+    def touch(self) -> None:
+        """What follows from routes is to be looked at again, as if they had changed."""
+        self.version += 1
+
+    def get(self, prefix: bytes, length: int, gateway: bytes | None, interface: Interface) -> Route | None:
+        """The route to just that prefix."""
+        for route in self._by_length.get((len(prefix), length), {}).get(_masked(prefix, length), ()):
+            if route.gateway == gateway and route.interface is interface:
+                return route
+        return None
+
+    def expire(self, now: float) -> None:
+        """Take out those that have had their time."""
+        for route in self.all():
+            if route.expires <= now:
+                self.remove(route.prefix, route.length, route.gateway, route.interface)
+
     def find(self, address: bytes, interface: Interface | None = None) -> list[Route]:
         """The routes to an address, the best one first; only those of an interface, if one is given."""
         found: list[Route] = []
@@ -88,6 +113,10 @@ class Routes:
     def all(self) -> list[Route]:
         """Every route."""
         return [route for table in self._by_length.values() for routes in table.values() for route in routes]
+
+    def next_deadline(self) -> float:
+        """When the next route expires."""
+        return min((route.expires for route in self.all()), default=inf)
 
 
 def _masked(address: bytes, length: int) -> bytes:

@@ -21,6 +21,7 @@ _POLICY = (
     (b"\xfe\xc0" + bytes(14), 10, 1, 11),
     (b"\x3f\xfe" + bytes(14), 16, 1, 12),
 )
+_LABEL4 = 4
 _LINK, _SITE, _GLOBAL = 2, 5, 14
 
 
@@ -41,7 +42,7 @@ def scope(address: bytes) -> int:
 
 def _label(address: bytes) -> int:
     if len(address) == 4:
-        address = bytes(10) + b"\xff\xff" + address
+        return _LABEL4  # that of ::ffff:0:0/96
     best = max((p for p in _POLICY if in_prefix(address, p[0], p[1])), key=lambda p: p[1])
     return best[3]
 
@@ -61,6 +62,16 @@ def choose(
     prefer_temporary: bool,
 ) -> bytes | None:
     """The best source address for a destination; None when there is none of its version that may be used."""
+    usable = [
+        (interface, own)
+        for interface, own in candidates
+        if len(own.address) == len(destination)
+        and not own.tentative
+        and own.valid_until > now
+        and (interface is outgoing or scope(own.address) > _LINK)
+    ]
+    if len(usable) < 2:
+        return usable[0][1].address if usable else None
     wanted, label = scope(destination), _label(destination)
 
     def rank(candidate: tuple[Interface, InterfaceAddress]) -> tuple[object, ...]:
@@ -77,12 +88,4 @@ def choose(
             _common(own.address, destination),  # rule 8
         )
 
-    usable = [
-        (interface, own)
-        for interface, own in candidates
-        if len(own.address) == len(destination)
-        and not own.tentative
-        and own.valid_until > now
-        and (interface is outgoing or scope(own.address) > _LINK)
-    ]
-    return max(usable, key=rank)[1].address if usable else None
+    return max(usable, key=rank)[1].address

@@ -128,6 +128,8 @@ class CongestionControl:
     def set_mss(self, mss: int) -> None:
         """The segment size changed (RFC 4821 7.2, RFC 8201 5.4): the window stays the same number of segments when
         they become smaller, and the same number of octets, at least two segments, when they become larger."""
+        if mss == self.mss:
+            return
         if mss < self.mss:
             self.cwnd = max(self.cwnd * mss // self.mss, 2 * mss)
         else:

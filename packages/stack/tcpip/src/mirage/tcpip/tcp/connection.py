@@ -233,11 +233,26 @@ class Connection(Endpoint):
         if not receiver.readable:
             return b""
         data = receiver.read(limit)
-        receiver.grow(len(data), self.last_heard, self.sender.rtt.srtt)
+        self._taken(len(data))
+        return data
+
+    def peek(self) -> list[Buffer]:
+        """What `read` would give, in the pieces that it came in and not copied: for `writev`, say. The list is the
+        connection's own; the views in it are valid until `Stack.poll` or `skip`."""
+        return self.receiver.chunks
+
+    def skip(self, count: int) -> None:
+        """Take `count` octets, at most `readable`, that `peek` has shown."""
+        self.receiver.skip(count)
+        self._taken(count)
+
+    def _taken(self, count: int) -> None:
+        """The application took octets: the window may open, and the peer may have to hear of it."""
+        receiver = self.receiver
+        receiver.grow(count, self.last_heard, self.sender.rtt.srtt)
         if receiver.edge - receiver.nxt < receiver.capacity >> 1 and receiver.worth_telling(self.receive_mss):
             self.ack_due = True
             self.schedule()
-        return data
 
     def wait_for_room(self, low_water: int) -> None:
         """Have news once when `queued` has sunk to `low_water`."""

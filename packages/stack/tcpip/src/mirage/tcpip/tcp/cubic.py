@@ -121,6 +121,8 @@ class Cubic(CongestionControl):
 
     def set_mss(self, mss: int) -> None:
         """As every controller; what CUBIC remembers in segments is converted."""
+        if mss == self.mss:
+            return
         scale = self.mss / mss
         super().set_mss(mss)
         self._w_max *= scale

@@ -2,7 +2,7 @@
 
 `export` reads a connection, established or half-open, without changing it; `adopt` makes one like it in another stack,
 with another clock and another congestion window. Between the two nobody may answer for the connection: the first
-stack calls `Connection.vanish` when it has exported it. The value is made of plain numbers and octets, and has a form as JSON.
+stack calls `Connection.vanish` when it has exported it. The value is of numbers and octets, and has a form in JSON.
 
 What goes over: addresses and ports, sequence numbers, what was agreed on, data in both directions that is not done
 with. What does not: round-trip times and congestion state, which belong to a path from another place.

@@ -36,6 +36,11 @@ class Listener(Endpoint):
         self._half_open: set[Connection] = set()
         self._ready: deque[Connection] = deque()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `accept` has a connection to give."""
+        return any(connection.state is not State.CLOSED for connection in self._ready)
+
     def accept(self) -> Connection | None:
         """The next connection that is established, or None."""
         while self._ready:

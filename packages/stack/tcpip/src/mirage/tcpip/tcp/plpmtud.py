@@ -22,9 +22,9 @@ _RAISE_TIMER: Final = 600.0
 """RFC 8899 5.1.1 PMTU_RAISE_TIMER, seconds."""
 _BLACK_HOLE_TIMEOUTS: Final = 2
 """Consecutive timeouts with full-sized segments in flight that mean a black hole (RFC 4821 7.7)."""
-_DOUBTS: Final = 4
-"""The same where such segments got through before: then mere loss is more likely. Where one round trip in two fails, two
-timeouts in a row are nothing special, and a smaller segment does not make it better."""
+_DOUBTS: Final = 6
+"""The same where such segments got through before: then mere loss is more likely. Where one round trip in two fails,
+two timeouts in a row are nothing special, and a smaller segment does not make it better."""
 _COMMON: Final = (1500, 1492, 4352, 9000)
 """Sizes that paths are likely to have; the search asks for these, in this order, before it halves intervals
 (RFC 8899 5.3.2)."""

@@ -22,7 +22,7 @@ _BASE4, _BASE6 = 1024, 1280
 
 
 def timed_out(connection: Connection, now: float) -> None:
-    """The retransmission timer has expired: several times in a row with large segments out, and the path swallows these."""
+    """The retransmission timer has expired: perhaps the path swallows the large segments that are out."""
     if not connection.tcp.settings.plpmtud:
         return
     search = connection.search

@@ -205,6 +205,18 @@ class Receiver:
         self.readable -= limit
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def skip(self, count: int) -> None:
+        """Take the first `count` octets, at most `readable`, without giving them: they were read in `chunks`."""
+        chunks = self.chunks
+        self.readable -= count
+        whole = 0
+        while count and len(chunks[whole]) <= count:
+            count -= len(chunks[whole])
+            whole += 1
+        del chunks[:whole]
+        if count:
+            chunks[0] = memoryview(chunks[0])[count:]
+
     def own(self) -> None:
         """Copy what is still a view, because the buffer under it will be used again."""
         self.chunks[:] = [chunk if type(chunk) is bytes else bytes(chunk) for chunk in self.chunks]

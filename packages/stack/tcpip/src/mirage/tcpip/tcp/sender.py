@@ -83,6 +83,7 @@ class Sender:
         "fin_sent",
         "iss",
         "lost",
+        "marked",
         "mss",
         "nxt",
         "phase",
@@ -123,6 +124,8 @@ class Sender:
         """Octets that are lost and were not sent again."""
         self.sack = False
         self.phase = _OPEN
+        self.marked = False
+        """Whether an ECN echo, and no loss, began the recovery."""
         self.recover = iss
         """SND.NXT when recovery began: it ends when all before it is acknowledged."""
         self.room = 0
@@ -288,6 +291,7 @@ class Sender:
         carries an ECN echo that is to be heeded (RFC 3168 6.1.2).
         """
         before = self.in_flight
+        outstanding = self.nxt - self.una
         cwnd_limited = before + self.mss > self.congestion.cwnd
         delivered, rtt, again = 0, None, False
         acked = ack - self.una
@@ -338,11 +342,16 @@ class Sender:
         if self.undo_before is not None and acked > 0:
             if echo_before:
                 self._undo()
+                cwnd_limited = False  # by a window that was none
             self.undo_before = None
-        self._after_probe(ack, blocks, now)
+        self._after_probe(ack, blocks, outstanding, now)
         newly_lost = self._detect(now) if self.sack else self._duplicates_lost(acked, now)
-        self._change_phase(newly_lost, congested, now)
-        self._count(acked, delivered, newly_lost, rtt, before, cwnd_limited, now)
+        recovering = self.phase is _RECOVERY
+        self._change_phase(newly_lost, congested, outstanding, now)
+        if recovering and self.phase is _OPEN:
+            self.congestion.on_delivered(delivered, now, self.rtt.srtt)  # growth begins with the next one
+        else:
+            self._count(acked, delivered, newly_lost, rtt, before, cwnd_limited, now)
         if acked > 0 or sack_delivered or newly_lost:
             self.arm(now)
         return acked
@@ -383,7 +392,7 @@ class Sender:
     def _rack(self, record: Sent, now: float) -> None:
         """A record was delivered (RFC 8985 6.2, steps 1 to 3)."""
         rtt = now - record.time
-        if record.times > 1 and rtt < self.rtt.min_rtt(now):
+        if record.times > 1 and rtt < 0.99 * self.rtt.min_rtt(now):
             return  # the acknowledgment is for the original, not for the retransmission
         if (record.time, record.end) > (self._rack_time, self._rack_end):
             self._rack_time, self._rack_end, self._rack_rtt = record.time, record.end, rtt
@@ -430,8 +439,8 @@ class Sender:
 
     def _duplicates_lost(self, acked: int, now: float) -> int:
         """Without SACK: the first segment is lost at the third duplicate, and at each partial ACK (RFC 6582 3.2)."""
-        third = self.phase is _OPEN and self.duplicates == _DUPLICATES
-        partial = self.phase is _RECOVERY and acked > 0 and self.una < self.recover
+        third = (self.phase is _OPEN or self.marked) and self.duplicates == _DUPLICATES
+        partial = self.phase is _RECOVERY and not self.marked and acked > 0 and self.una < self.recover
         if not (third or partial) or not self.sent or self.sent[0].lost:
             return 0
         record = self.sent[0]
@@ -441,7 +450,7 @@ class Sender:
         self.lost += record.end - record.start
         return record.end - record.start
 
-    def _after_probe(self, ack: int, blocks: list[tuple[int, int]], now: float) -> None:
+    def _after_probe(self, ack: int, blocks: list[tuple[int, int]], outstanding: int, now: float) -> None:
         """Whether a tail loss probe mended a loss that would not be seen otherwise (RFC 8985 7.4.2)."""
         end = self._probe_end
         if end is None or ack < end:
@@ -450,11 +459,12 @@ class Sender:
         if any(right <= ack for _, right in blocks):
             return  # a DSACK: original and probe both arrived
         if ack > end or self.sent == []:
-            self.congestion.on_congestion(now, self.in_flight)
+            self.congestion.on_congestion(now, outstanding)
+            self.congestion.commit()
 
     # Phases
 
-    def _change_phase(self, newly_lost: int, congested: bool, now: float) -> None:
+    def _change_phase(self, newly_lost: int, congested: bool, outstanding: int, now: float) -> None:
         if self.phase is not _OPEN and self.una >= self.recover:
             if self.phase is _RECOVERY:
                 self.congestion.cwnd = max(self.congestion.ssthresh, self.mss)
@@ -468,11 +478,14 @@ class Sender:
                     self._reordering_step = 1
         if newly_lost and self.probe is not None and self.probe.lost and newly_lost == self.probe_size:
             newly_lost = 0  # it was too large; that is no congestion (RFC 4821 7.6.1)
+        elif newly_lost:
+            self.marked = False
         if self.phase is _OPEN and (newly_lost or congested):
-            flight = self.in_flight + newly_lost
-            self.congestion.on_congestion(now, flight, ecn=congested and not newly_lost)
+            # FlightSize (RFC 5681 2): what was out, whether the peer has it beyond a gap or not.
+            self.congestion.on_congestion(now, outstanding, ecn=congested and not newly_lost)
             self.recover = self.nxt
             self.phase = _RECOVERY
+            self.marked = not newly_lost
             self.undo_before = now if newly_lost else None
             self.prr.start(self.nxt - self.una, self.congestion.ssthresh, self.mss)
 
@@ -481,8 +494,9 @@ class Sender:
     ) -> None:
         """Give the congestion control, or the rate reduction, what was delivered."""
         if self.phase is _RECOVERY:
-            if not self.sack and self.duplicates > _DUPLICATES:
-                delivered = delivered or self.mss  # each duplicate says that a segment has left (RFC 6582 3.2)
+            if not self.sack and self.duplicates >= _DUPLICATES:
+                # Each duplicate says that a segment has left (RFC 6582 3.2), the third for those before it too.
+                delivered = delivered or (self.mss * (3 if self.duplicates == _DUPLICATES else 1))
             safe = acked > 0 and not newly_lost
             self.congestion.on_delivered(delivered, now, self.rtt.srtt)
             self.room = self.prr.on_ack(delivered, self.in_flight, self.mss, safe)
@@ -526,7 +540,7 @@ class Sender:
         """Time has run out for what might have been reordered (RFC 8985 6.3)."""
         self.timer, self.timer_at = None, inf
         newly_lost = self._detect(now)
-        self._change_phase(newly_lost, False, now)
+        self._change_phase(newly_lost, False, self.nxt - self.una, now)
         if self.phase is _RECOVERY and newly_lost:
             self.room = max(self.room, self.mss)
         self.arm(now)
@@ -550,7 +564,7 @@ class Sender:
     def on_retransmit_timer(self, now: float) -> None:
         """Nothing came back (RFC 6298 5.4 to 5.6): all that is out counts as lost, and slow start begins."""
         first = self.phase is not _LOSS
-        self.congestion.on_timeout(now, self.in_flight, first)
+        self.congestion.on_timeout(now, self.nxt - self.una, first)
         if first:
             self.recover = self.nxt
             self.undo_before = now

@@ -11,6 +11,7 @@ import itertools
 import struct
 from collections.abc import Iterator
 from math import inf
+from typing import TYPE_CHECKING
 
 from mirage.types import Random
 
@@ -44,6 +45,9 @@ from .sender import Sender
 from .state import State
 from .timewait import TimeWait
 
+if TYPE_CHECKING:
+    from ..forward import TcpForwarder
+
 __all__ = ["Listener", "Tcp"]
 
 _TCP = 6
@@ -66,6 +70,8 @@ class Tcp:
         self.connections: dict[bytes, Connection | TimeWait] = {}
         self.listeners: dict[tuple[int, bytes | None, int], Listener] = {}
         """By version of IP, local address (None: any), port."""
+        self.forwarders: dict[str, TcpForwarder] = {}
+        """By the name of an interface: who takes the SYNs there that no listener wants (`mirage.tcpip.forward`)."""
         self.scheduled: list[Connection] = []
         self.holding: list[Connection] = []
         """Connections whose unread data may lie in the frames given to `Stack.input`."""
@@ -221,7 +227,12 @@ class Tcp:
             )
             return
         listener = self._listener(packet.destination, segment.destination_port)
-        if listener is None or not listener.arrived(key, packet, segment, now):
+        if listener is None and self.forwarders:
+            forwarder = self.forwarders.get(packet.interface.name)
+            taken = forwarder is not None and forwarder.arrived(key, packet, segment)
+        else:
+            taken = listener is not None and listener.arrived(key, packet, segment, now)
+        if not taken:
             self._refuse(packet, segment, now)
 
     def _bad_checksum(self, packet: Packet) -> bool:

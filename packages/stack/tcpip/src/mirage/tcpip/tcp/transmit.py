@@ -54,7 +54,9 @@ def output(connection: Connection, now: float) -> None:
         if connection.ack_due:
             acknowledge(connection, now)
     except NetworkFailure as failure:
-        connection.soft_error = failure  # the timer tries again
+        connection.soft_error = failure
+        if sender.sent and sender.timer is None:
+            sender.arm(now)  # it tries again, or gives up in time
     if connection.waiting_for_room and sender.queued <= connection.low_water:
         connection.waiting_for_room = False
         connection.tell()

@@ -1,12 +1,13 @@
 """A scripted peer in virtual time: what comes in and when, and what must go out and when, in packetdrill's notation.
 
-    Script(["listen", "< S 0:0(0) win 32792 <mss 1000>", "> S. 0:0(0) ack 1 <mss 1460>", "+.1 < . 1:1(0) ack 1 win 257",
-            "accept", "write 500", "> P. 1:501(500) ack 1", "+.3 > P. 1:501(500) ack 1"]).run()
+    Script(["listen", "< S 0:0(0) win 32792 <mss 1000>", "> S. 0:0(0) ack 1 <mss 1460>",
+            "+.1 < . 1:1(0) ack 1 win 257", "accept", "write 500", "> P. 1:501(500) ack 1",
+            "+.3 > P. 1:501(500) ack 1"]).run()
 
 * A line may begin with ``+seconds`` since the line before. A packet that goes out must do so then, to the millisecond.
-* ``<`` comes in, ``>`` must go out: flags (``S F R P . E W``), ``first:behind(length)``, ``ack N``, ``win N``, ``[ect0]``
-  or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what is said is
-  compared, but of options, once any are given, all.
+* ``<`` comes in, ``>`` must go out: flags (``S F R P . E W``), ``first:behind(length)``, ``ack N``, ``win N``,
+  ``[ect0]`` or ``[ce]``, options ``<mss N,wscale N,sackOK,TS val N ecr N,sack A:B C:D>``. Of what must go out only what
+  is said is compared, but of options, once any are given, all.
 * Numbers are relative: each side's initial sequence number is 0, and the first timestamp that the stack sends is 100.
 * Everything else is what the application does, or must see: see `Script.COMMANDS`.
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ..tcp.connection import Connection
     from ..tcp.listener import Listener
 
-__all__ = ["Script", "ScriptFailed"]
+__all__ = ["Script", "ScriptFailed", "advertisement"]
 
 _TOLERANCE = 0.0011
 _OURS, _THEIRS = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
@@ -149,6 +150,18 @@ class Script:
         if self._sent:
             raise ScriptFailed(f"not expected after the last line: {self._show(self._sent[0])}")
         return self
+
+    @property
+    def sent(self) -> Sequence[_Sent]:
+        """What went out and was not expected yet."""
+        return list(self._sent)
+
+    def go_on(self, lines: Sequence[str]) -> None:
+        """More lines, after a `run` that was meant to end otherwise: what is there already is forgotten."""
+        self._sent.clear()
+        at = self.now
+        for line in lines:
+            at = self._play(line, at)
 
     def _play(self, line: str, before: float) -> float:
         at = before
@@ -285,7 +298,7 @@ class Script:
         head = 20 if kind == b"\x08\0" else 40
         if frame[14 + (9 if head == 20 else 6)] != 6:
             if head == 40 and frame[20] == 58 and frame[54] == 135 and frame[62:78] == self.remote:
-                return _advertisement(self.local, self.remote)
+                return advertisement(_OURS, _THEIRS, self.local, self.remote)
             return None
         size = int.from_bytes(frame[16:18] if head == 20 else frame[18:20], "big") + (0 if head == 20 else 40)
         packet = frame[14 : 14 + size]
@@ -381,7 +394,9 @@ class Script:
             self.stack.input(self._interface, [(FrameMeta(), memoryview(request + bytes(18)))], self.now)
         else:
             self.stack.input(
-                self._interface, [(FrameMeta(), memoryview(_advertisement(self.local, self.remote)))], self.now
+                self._interface,
+                [(FrameMeta(), memoryview(advertisement(_OURS, _THEIRS, self.local, self.remote)))],
+                self.now,
             )
         self._poll()
         self._until(20.0)
@@ -461,8 +476,8 @@ def _arp_reply(request: bytes) -> bytes:
     )
 
 
-def _advertisement(ours: bytes, theirs: bytes) -> bytes:
-    """A solicited neighbour advertisement of the peer (RFC 4861 4.4)."""
-    body = bytearray(b"\x88\0\0\0\x60\0\0\0" + theirs + b"\2\1" + _THEIRS)
+def advertisement(to: bytes, mac: bytes, ours: bytes, theirs: bytes) -> bytes:
+    """A solicited neighbour advertisement to `ours` at `to`: `theirs` is at `mac` (RFC 4861 4.4)."""
+    body = bytearray(b"\x88\0\0\0\x60\0\0\0" + theirs + b"\2\1" + mac)
     body[2:4] = checksum(body, ones_sum(theirs + ours) + 58 + len(body)).to_bytes(2, "big")
-    return _OURS + _THEIRS + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + theirs + ours + body
+    return to + mac + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + theirs + ours + body

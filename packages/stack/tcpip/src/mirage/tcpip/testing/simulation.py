@@ -23,7 +23,6 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random as Chance
 from types import TracebackType
@@ -162,14 +161,9 @@ class Simulation:
 
     def host(
         self, name: str, network: VirtualNetwork | None = None, *addresses: str, settings: Settings | None = None,
-        mtu: int = 1500, reports: bool = False,
+        mtu: int = 1500,
     ) -> Host:  # fmt: skip
-        """A host, attached to `network` if there is one. Its stack's randomness follows from the seed.
-
-        Only with `reports` it tells of its multicast groups: otherwise there is nothing on the network but what a test
-        is about.
-        """
-        settings = replace(settings or Settings(), multicast_reports=reports)
+        """A host, attached to `network` if there is one. Its stack's randomness follows from the seed."""
         stack = Stack(
             random=SeededRandom(self.chance.getrandbits(32), predictable=True), now=self.now, settings=settings
         )

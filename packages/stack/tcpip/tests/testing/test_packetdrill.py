@@ -1,0 +1,159 @@
+"""The far end of packetdrill: the calls one by one, and over its socket as packetdrill's shared object makes them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import pytest
+from mirage.tcpip.settings import Settings
+from mirage.tcpip.testing import packetdrill as pd
+from mirage.tcpip.wire.checksum import checksum, ones_sum
+from mirage.tcpip.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment, build, parse
+
+PEER, HERE = bytes([192, 0, 2, 1]), bytes([192, 168, 0, 1])
+
+
+def packet(flags: int, sequence: int, acknowledgment: int = 0, data: bytes = b"", window: int = 60000) -> bytes:
+    """A packet from the peer's port 5000 to port 80."""
+    body = bytearray(build(5000, 80, sequence, acknowledgment, flags, window) + data)
+    body[16:18] = checksum(body, ones_sum(PEER + HERE) + 6 + len(body)).to_bytes(2, "big")
+    head = bytearray(struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0x4000, 64, 6, 0, PEER, HERE))
+    head[10:12] = checksum(head).to_bytes(2, "big")
+    return bytes(head + body)
+
+
+class Calls:
+    """A `World` that is called like a function; the answer must be there at once."""
+
+    def __init__(self, **settings: object) -> None:
+        self.world = pd.World(Settings(duplicate_address_probes=0, delayed_ack=0.0, **settings))  # type: ignore[arg-type]
+
+    def __call__(self, op: int, a: int = 0, b: int = 0, c: int = 0, data: bytes = b"") -> pd.Answer:
+        answer = self.world.call(op, a, b, c, 0, data)
+        assert answer is not None, "it blocks"
+        return answer
+
+    def sent(self) -> tuple[int, Segment]:
+        """The next segment, and when it went out."""
+        _, _, octets, at = self(pd.NRECV)
+        return at, parse(memoryview(octets)[20:])
+
+    def established(self) -> tuple[int, int]:
+        """A descriptor with a connection, and the number that the stack sends next."""
+        listener = self(pd.SOCKET, socket.AF_INET, socket.SOCK_STREAM)[0]
+        address = struct.pack("<H", socket.AF_INET) + (80).to_bytes(2, "big") + bytes(12)
+        assert self(pd.BIND, listener, data=address)[0] == 0
+        assert self(pd.LISTEN, listener, 1)[0] == 0
+        self(pd.FCNTL, listener, 4, 0o4000)
+        assert self(pd.ACCEPT, listener)[:2] == (-1, errno.EAGAIN)
+        self(pd.NSEND, data=packet(SYN, 1000))
+        _, answer = self.sent()
+        assert answer.flags == SYN | ACK
+        assert answer.acknowledgment == 1001
+        self(pd.NSEND, data=packet(ACK, 1001, answer.sequence + 1))
+        descriptor, _, peer, _ = self(pd.ACCEPT, listener)
+        assert peer[2:8] == (5000).to_bytes(2, "big") + PEER
+        return descriptor, answer.sequence + 1
+
+
+def test_read_write_and_three_timeouts_in_virtual_time() -> None:
+    """What the first script of every packetdrill does; the timer expires after 0.2, 0.4 and 0.8 s on a fast path."""
+    calls = Calls()
+    descriptor, nxt = calls.established()
+    calls(pd.NSEND, data=packet(ACK | PSH, 1001, nxt, b"question"))
+    assert calls.sent()[1].acknowledgment == 1009
+    assert calls(pd.READ, descriptor, 100)[:3] == (8, 0, b"question")
+    assert calls(pd.WRITE, descriptor, data=b"answer")[0] == 6
+    first, segment = calls.sent()
+    assert bytes(segment.payload) == b"answer"
+    waits = [calls.sent()[0] - first for _ in range(3)]
+    assert waits[1] - waits[0] == pytest.approx(2 * waits[0], rel=0.01)
+    assert waits[2] - waits[1] == pytest.approx(4 * waits[0], rel=0.01)
+    info = calls(pd.GETOPT, descriptor, socket.IPPROTO_TCP, socket.TCP_INFO)[2]
+    assert info[0] == 1
+    assert info[4] == 3
+
+
+def test_ends_and_errors() -> None:
+    """The peer's FIN reads as nothing, and a RST as an error, once."""
+    calls = Calls()
+    descriptor, nxt = calls.established()
+    assert calls(pd.FCNTL, descriptor, 4, 0o4000)[0] == 0
+    assert calls(pd.READ, descriptor, 10)[:2] == (-1, errno.EAGAIN)
+    calls(pd.NSEND, data=packet(ACK | FIN, 1001, nxt))
+    assert calls(pd.READ, descriptor, 10)[0] == 0
+    calls(pd.NSEND, data=packet(RST, 1002))
+    assert calls(pd.WRITE, descriptor, data=b"x")[:2] == (-1, errno.ECONNRESET)
+    assert calls(pd.WRITE, descriptor, data=b"x")[:2] == (-1, errno.EPIPE)
+    assert calls(pd.CLOSE, descriptor)[0] == 0
+    assert calls(pd.CLOSE, descriptor)[:2] == (-1, errno.EBADF)
+
+
+def test_poll_tells_what_can_be_done() -> None:
+    """Writing at once, reading when there is something; and a call that waits is not answered before its time."""
+    calls = Calls()
+    descriptor, nxt = calls.established()
+
+    def poll(events: int, timeout: int = 0) -> pd.Answer | None:
+        return calls.world.call(pd.POLL, 1, timeout, 0, 0, struct.pack("<ihh", descriptor, events, 0))
+
+    assert poll(4) == (1, 0, struct.pack("<ihh", descriptor, 4, 4), 0)
+    assert poll(1) == (0, 0, struct.pack("<ihh", descriptor, 1, 0), 0)
+    assert poll(1, -1) is None
+    calls(pd.NSEND, data=packet(ACK | PSH, 1001, nxt, b"x"))
+    assert poll(1, -1) == (1, 0, struct.pack("<ihh", descriptor, 1, 1), 0)
+
+
+def test_linger_of_zero_resets() -> None:
+    """SO_LINGER with a time of 0."""
+    calls = Calls()
+    descriptor, _ = calls.established()
+    calls(pd.SETOPT, descriptor, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("<ii", 1, 0))
+    calls(pd.CLOSE, descriptor)
+    assert calls.sent()[1].flags & RST
+
+
+def test_a_blocking_call_is_answered_when_it_can_be(tmp_path: Path) -> None:
+    """Over the socket: one thread waits in accept while another one's packets make it return."""
+    path = tmp_path / "s"
+    ready = threading.Event()
+    server = threading.Thread(target=pd.serve, args=(path, 1, pd.World, ready.set), daemon=True)
+    server.start()
+    assert ready.wait(20)
+
+    def connect() -> socket.socket:
+        end = socket.socket(socket.AF_UNIX)
+        end.settimeout(20)
+        end.connect(str(path))
+        return end
+
+    def ask(end: socket.socket, op: int, a: int = 0, b: int = 0, data: bytes = b"") -> None:
+        end.sendall(pd.REQUEST.pack(op, len(data), a, b, 0, 0) + data)
+
+    def hear(end: socket.socket) -> tuple[int, bytes]:
+        result, _, size, _ = pd.REPLY.unpack(end.recv(pd.REPLY.size, socket.MSG_WAITALL))
+        return result, end.recv(size, socket.MSG_WAITALL) if size else b""
+
+    with connect() as one, connect() as other:
+        ask(one, pd.SOCKET, socket.AF_INET, socket.SOCK_STREAM)
+        listener = hear(one)[0]
+        ask(one, pd.BIND, listener, data=struct.pack("<H", socket.AF_INET) + (80).to_bytes(2, "big") + bytes(12))
+        assert hear(one)[0] == 0
+        ask(one, pd.LISTEN, listener, 1)
+        assert hear(one)[0] == 0
+        ask(other, pd.ACCEPT, listener)
+        ask(one, pd.NSEND, data=packet(SYN, 1000))
+        assert hear(one)[0] == 0
+        ask(one, pd.NRECV, 2000)
+        answer = parse(memoryview(hear(one)[1])[20:])
+        ask(one, pd.NSEND, data=packet(ACK, 1001, answer.sequence + 1))
+        assert hear(one)[0] == 0
+        descriptor, peer = hear(other)
+        assert descriptor > listener
+        assert peer[4:8] == PEER
+    server.join(20)
+    assert not server.is_alive()
