@@ -100,3 +100,16 @@ def test_rfc8200_4_2_an_unknown_option_is_answered_as_it_asks(kind: int, group: 
     to = {"destination": packed("ff02::1"), "to": b"\x33\x33\0\0\0\1"} if group else {}
     sent = host.give(frame6(60, bytes([59, 0, kind, 4, 0, 0, 0, 0]), **to))  # type: ignore[arg-type]
     assert [(f[54:56], f[58:62]) for f in sent] == [(b"\4\2", bytes([0, 0, 0, 42]))] * answers
+
+
+def test_what_waits_for_neighbours_is_bounded() -> None:
+    """A mebibyte over all of them, however many do not answer; and it is free again when they were given up."""
+    host = Lone()
+    endpoint = host.stack.bind(5, version=6)
+    for number in range(100, 200):
+        endpoint.send(bytes(60_000), packed(f"fd00::{number}"), 5, now=host.now)
+    table = host.ip.neighbours
+    assert table._waiting <= 1 << 20
+    assert host.counters["neighbours.queue-full"] == 100 - 17
+    host.wait(10)
+    assert table._waiting == 0

@@ -243,7 +243,7 @@ class Path:
             assert self._neighbour is not None
             send = partial(self._transmit, meta, kind, packets)
             failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
-            ip.neighbours.when_known(self._neighbour, send, failed)
+            ip.neighbours.when_known(self._neighbour, send, failed, size)
 
     def _transmit(self, meta: FrameMeta, kind: bytes, packets: list[list[Buffer]], mac: bytes) -> None:
         for packet in packets:
