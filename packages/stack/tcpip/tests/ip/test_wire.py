@@ -66,17 +66,17 @@ def test_ipv6_extension_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extension", "code", "pointer"),
+    ("extension", "to_groups", "pointer"),
     [
-        ("1100 c1 04 00000000", 3, 42),  # RFC 8200 4.2: unknown, report unless the packet came to a group
-        ("1100 81 04 00000000", 2, 42),  # unknown, report in any case
+        ("1100 c1 04 00000000", False, 42),  # RFC 8200 4.2: unknown, report unless the packet came to a group
+        ("1100 81 04 00000000", True, 42),  # unknown, report in any case
     ],
 )
-def test_rfc8200_4_2_unknown_options(extension: str, code: int, pointer: int) -> None:
+def test_rfc8200_4_2_unknown_options(extension: str, to_groups: bool, pointer: int) -> None:
     octets = view("6000 0000 0008 00 40" + "fd" + "00" * 30 + "02" + extension)
     with pytest.raises(ipv6.BadExtension) as caught:
         ipv6.walk(octets, 0)
-    assert (caught.value.code, caught.value.pointer) == (code, pointer)
+    assert (caught.value.code, caught.value.pointer, caught.value.to_groups) == (2, pointer, to_groups)
 
 
 def test_rfc5095_routing_header_of_type_0() -> None:

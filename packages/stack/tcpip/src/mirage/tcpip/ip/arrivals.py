@@ -14,6 +14,7 @@ from ..errors import TcpipError, WireError
 from ..wire import arp, ethernet, icmp, igmp, ipv4, ipv6, mld, ndp
 from ..wire.checksum import ones_sum
 from . import discovery, errors
+from .fragments import Whole
 from .groups import ALL_NODES4, ALL_NODES6
 from .interface import Interface
 from .packet import ErrorKind, Packet
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Arrivals"]
 
 _ICMP4, _IGMP, _ICMP6 = 1, 2, 58
+_FRAGMENT_HEADER = 8
 _ABOUT_ADDRESSES = (bytes([ndp.SOLICITATION]), bytes([ndp.ADVERTISEMENT]))
 
 
@@ -121,7 +123,7 @@ class Arrivals:
             whole = self._ip.reassembly.add(key, header.offset, payload, more, packet, now)
             if whole is None:
                 return
-            payload, checksum = memoryview(whole), Checksum.COMPLETE
+            payload, packet, checksum = memoryview(whole.payload), whole.first, Checksum.COMPLETE
         self._up(
             Packet(
                 interface,
@@ -165,6 +167,7 @@ class Arrivals:
         try:
             inner = ipv6.walk(packet, header.next_header)
         except ipv6.BadExtension as bad:
+            about = about._replace(group=about.group and not bad.to_groups)
             errors.report(self._ip, ErrorKind.PARAMETER_PROBLEM, about, now, code=bad.code, pointer=bad.pointer)
             raise
         payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
@@ -174,8 +177,12 @@ class Arrivals:
             whole = self._ip.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
             if whole is None:
                 return
-            payload, protocol, checksum = memoryview(whole), fragment.next_header, Checksum.COMPLETE
-        whole_packet = about._replace(protocol=protocol, payload=payload, checksum=checksum)
+            packet, checksum = _unfragmented(whole), Checksum.COMPLETE
+            inner = ipv6.walk(packet, packet[6])
+            if inner.protocol == ipv6.FRAGMENT:
+                raise WireError("a fragment within fragments")
+            payload, protocol = packet[inner.offset :], inner.protocol
+        whole_packet = about._replace(protocol=protocol, payload=payload, checksum=checksum, packet=packet)
         self._up(whole_packet, frame, now, inner.pointer)
 
     def _up(self, packet: Packet, frame: memoryview, now: float, pointer: int = 0) -> None:
@@ -258,3 +265,16 @@ class Arrivals:
         else:
             answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
         path.send(packet.protocol, [answer], now, fragment=True)
+
+
+def _unfragmented(whole: Whole) -> memoryview:
+    """The IPv6 packet without its fragment header (RFC 8200 4.5). Raises `WireError`."""
+    inner = ipv6.walk(whole.first, whole.first[6])
+    assert inner.fragment is not None
+    before = bytearray(whole.first[: inner.offset - _FRAGMENT_HEADER])
+    size = len(before) - ipv6.HEADER + len(whole.payload)
+    if size > 65535:
+        raise WireError("fragments of an IPv6 packet that is too long")
+    before[inner.pointer] = inner.fragment.next_header
+    before[4:6] = size.to_bytes(2, "big")
+    return memoryview(bytes(before) + whole.payload)

@@ -121,7 +121,8 @@ def heard(packet: Packet, message: Icmp) -> IcmpError | None:
             return None
         if message.kind == icmp.UNREACHABLE4 and message.code == 4:
             kind = ErrorKind.PACKET_TOO_BIG
-            mtu = int.from_bytes(message.rest[2:], "big") or next(p for p in _PLATEAUS if p < max(quoted.total, 600))
+            total = int.from_bytes(message.body[2:4], "big")  # as it was sent, not as much as is quoted
+            mtu = int.from_bytes(message.rest[2:], "big") or next(p for p in _PLATEAUS if p < max(total, 600))
             mtu = max(mtu, 68)
         elif message.kind == icmp.UNREACHABLE4:
             kind = _UNREACHABLE4.get(message.code, ErrorKind.HOST_UNREACHABLE)

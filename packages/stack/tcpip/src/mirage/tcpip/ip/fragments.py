@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..counters import Counters
 from ..settings import Settings
 
-__all__ = ["Expired", "Reassembly", "pieces"]
+__all__ = ["Expired", "Reassembly", "Whole", "pieces"]
 
 _LONGEST = 65535
 _MAX_FRAGMENTS = 512
@@ -22,6 +22,14 @@ _OVERHEAD = 128
 
 Key = tuple[int, bytes, bytes, int, int]
 """Interface, source, destination, identification, and protocol (IPv4) or -1 (IPv6)."""
+
+
+class Whole(NamedTuple):
+    """A packet that has become whole."""
+
+    payload: bytes
+    first: memoryview
+    """The packet that the first fragment came in, from the IP header on: it alone says what protocol is inside."""
 
 
 class Expired(NamedTuple):
@@ -52,8 +60,8 @@ class Reassembly:
         self._partial: dict[Key, _Partial] = {}
         self._octets = 0
 
-    def add(self, key: Key, offset: int, data: memoryview, more: bool, packet: memoryview, now: float) -> bytes | None:
-        """Take a fragment; the payload, once it is whole. `packet` is what it came in."""
+    def add(self, key: Key, offset: int, data: memoryview, more: bool, packet: memoryview, now: float) -> Whole | None:
+        """Take a fragment; the packet, once it is whole. `packet` is what this fragment came in."""
         if (more and len(data) % 8) or not data or offset + len(data) > _LONGEST:
             self._counters["fragments.malformed"] += 1
             return None
@@ -71,7 +79,7 @@ class Reassembly:
                 self._drop(key)
                 return None
         if not more:
-            if partial.total is not None and partial.total != end:
+            if partial.total not in {None, end} or any(start + len(piece) > end for start, piece in known):
                 self._counters["fragments.contradictory"] += 1
                 self._drop(key)
                 return None
@@ -87,15 +95,11 @@ class Reassembly:
             partial.first = memoryview(bytes(packet))
         if partial.total is not None and partial.octets == partial.total:
             known.sort()
-            whole = b"".join(piece for _, piece in known)
+            payload = b"".join(piece for _, piece in known)
             self._drop(key)
-            return whole
+            assert partial.first is not None  # no gap and no overlap, so there is one at 0
+            return Whole(payload, partial.first)
         return None
-
-    def first_of(self, key: Key) -> memoryview | None:
-        """The packet that the first fragment came in."""
-        partial = self._partial.get(key)
-        return partial.first if partial is not None else None
 
     def _make_room(self, size: int) -> None:
         """Keep within the caps: the oldest incomplete packets give way."""

@@ -31,6 +31,8 @@ _DELAY = 5.0
 _PROBES = 3
 _QUEUE = 16
 """Packets that wait for one neighbour; RFC 4861 7.2.2 asks for at least one."""
+_WAITING = 1 << 20
+"""Octets that wait for all neighbours together: there may be many that are not there."""
 _FAILED_FOR = 1.0
 
 
@@ -49,6 +51,10 @@ class Reachability(enum.Enum):
 _SENDABLE = {Reachability.STALE, Reachability.DELAY, Reachability.PROBE}
 
 
+_Waiting = tuple[Callable[[bytes], None], Callable[[], None], int]
+"""What sends a packet, what is called when it cannot be sent, and its size."""
+
+
 class Neighbour:
     """One address on a link."""
 
@@ -65,7 +71,7 @@ class Neighbour:
         self.router = False
         self.paths: WeakSet[Path] = WeakSet()
         """Those that go through it, as long as anybody has them: they are told when `mac` changes."""
-        self._queue: list[tuple[Callable[[bytes], None], Callable[[], None]]] = []
+        self._queue: list[_Waiting] = []
 
 
 class Neighbours:
@@ -81,6 +87,7 @@ class Neighbours:
         self._limit = limit
         self._counters = counters
         self._solicit = solicit
+        self._waiting = 0
         self.known: dict[tuple[int, bytes], Neighbour] = {}
         self._timed: set[Neighbour] = set()
 
@@ -109,7 +116,9 @@ class Neighbours:
         self.known.pop((neighbour.interface.index, neighbour.address), None)
         self._timed.discard(neighbour)
         neighbour.mac = b""
-        neighbour._queue.clear()
+        # A path may still hold it, and begins anew when it is used.
+        neighbour.state, neighbour.probes, neighbour.at = Reachability.INCOMPLETE, 0, inf
+        self._take_queue(neighbour)
         self._changed(neighbour)
 
     def forget(self, interface: Interface) -> None:
@@ -144,13 +153,27 @@ class Neighbours:
             self._probe(neighbour, now)
         return 0.0
 
-    def when_known(self, neighbour: Neighbour, send: Callable[[bytes], None], failed: Callable[[], None]) -> None:
-        """Call `send` with the Ethernet address once it is known, or `failed`; the oldest of too many gives way."""
+    def when_known(
+        self, neighbour: Neighbour, send: Callable[[bytes], None], failed: Callable[[], None], size: int
+    ) -> None:
+        """Call `send` with the Ethernet address once it is known, or `failed`; the oldest of too many gives way.
+
+        `size` octets wait for that; what goes beyond a sum over all neighbours is dropped.
+        """
         queue = neighbour._queue
         if len(queue) >= _QUEUE:
-            del queue[0]
+            self._waiting -= queue.pop(0)[2]
             self._counters["neighbours.queue-full"] += 1
-        queue.append((send, failed))
+        if self._waiting + size > _WAITING:
+            self._counters["neighbours.queue-full"] += 1
+            return
+        self._waiting += size
+        queue.append((send, failed, size))
+
+    def _take_queue(self, neighbour: Neighbour) -> list[_Waiting]:
+        queue, neighbour._queue = neighbour._queue, []
+        self._waiting -= sum(size for _, _, size in queue)
+        return queue
 
     def _probe(self, neighbour: Neighbour, now: float) -> None:
         neighbour.probes += 1
@@ -193,8 +216,7 @@ class Neighbours:
             neighbour.state = Reachability.STALE
             neighbour.at = now
             self._timed.discard(neighbour)
-        queue, neighbour._queue = neighbour._queue, []
-        for send, _ in queue:
+        for send, _, _ in self._take_queue(neighbour):
             send(mac)
 
     def doubt(self, neighbour: Neighbour) -> None:
@@ -238,10 +260,10 @@ class Neighbours:
             neighbour.at = now + _FAILED_FOR
             neighbour.mac = b""
             neighbour.probes = 0
-            waiting, neighbour._queue = neighbour._queue, []
+            waiting = self._take_queue(neighbour)
             self._changed(neighbour)
             lost.append(neighbour)
-            for _, failed in waiting:
+            for _, failed, _ in waiting:
                 failed()
         return lost
 

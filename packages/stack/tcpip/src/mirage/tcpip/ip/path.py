@@ -237,17 +237,17 @@ class Path:
         else:
             packets = ip.fragmented(self, protocol, b"".join(parts), traffic_class, limit)
         kind = (ethernet.IPV4 if len(self.local) == 4 else ethernet.IPV6).to_bytes(2, "big")
-        for packet in packets:
-            if ready:
-                self._transmit(meta, kind, packet, self.header[:6])
-            else:
-                assert self._neighbour is not None
-                send = partial(self._transmit, meta, kind, packet)
-                failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
-                ip.neighbours.when_known(self._neighbour, send, failed)
+        if ready:
+            self._transmit(meta, kind, packets, self.header[:6])
+        else:
+            assert self._neighbour is not None
+            send = partial(self._transmit, meta, kind, packets)
+            failed = partial(ip.undeliverable, self.local, self.remote, protocol, b"".join(parts)[:64])
+            ip.neighbours.when_known(self._neighbour, send, failed, size)
 
-    def _transmit(self, meta: FrameMeta, kind: bytes, packet: list[Buffer], mac: bytes) -> None:
-        self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
+    def _transmit(self, meta: FrameMeta, kind: bytes, packets: list[list[Buffer]], mac: bytes) -> None:
+        for packet in packets:
+            self._ip.transmit(self.interface, meta, [mac + self.interface.mac + kind, *packet])
 
     def _header(self, protocol: int, size: int, traffic_class: int, hop_limit: int, fragment: bool) -> bytes:
         """The IP header of a packet that fits. One that may be fragmented on its way has an identification."""

@@ -55,10 +55,12 @@ class Payload6(NamedTuple):
 class BadExtension(WireError):
     """An extension header asks for an ICMP Parameter Problem."""
 
-    def __init__(self, message: str, code: int, pointer: int) -> None:
+    def __init__(self, message: str, code: int, pointer: int, *, to_groups: bool = False) -> None:
+        """`to_groups`: the sender is told even if it sent the packet to a group (RFC 8200 4.2, RFC 4443 2.4)."""
         super().__init__(message)
         self.code = code
         self.pointer = pointer
+        self.to_groups = to_groups
 
 
 def parse(data: memoryview) -> Header6:
@@ -144,5 +146,5 @@ def _check_options(packet: memoryview, at: int, end: int) -> None:
             if action == 1:
                 raise WireError(f"an IPv6 option {kind} that asks to be dropped with its packet")
             if action >= 2:
-                raise BadExtension(f"an unknown IPv6 option {kind}", 2 if action == 2 else 3, at)
+                raise BadExtension(f"an unknown IPv6 option {kind}", 2, at, to_groups=action == 2)
         at += 2 + packet[at + 1]
