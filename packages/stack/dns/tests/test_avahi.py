@@ -55,8 +55,8 @@ ip address add {theirs}/24 dev peer && ip link set peer up && ip link set lo up
 ip route add 224.0.0.0/4 dev peer
 mkdir -p /run/avahi-daemon && mount -t tmpfs tmpfs /run/avahi-daemon
 mount --bind {folder}/services /etc/avahi/services
-dbus-daemon --config-file={folder}/bus.conf --nofork --nopidfile &
-while ! test -S {folder}/bus; do :; done
+dbus-daemon --config-file={folder}/bus.conf --nofork --nopidfile --print-address=3 3>{folder}/listening &
+while ! test -s {folder}/listening; do sleep 0.01; done
 exec avahi-daemon --file={folder}/avahi.conf --no-drop-root --no-chroot --no-rlimits
 """
 
