@@ -45,8 +45,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.tool("chromium")]
 @pytest.fixture(scope="module")
 def browser(website: Running) -> Iterator[Browser]:
     """Debian's Chromium, headless, on the website's network."""
+    # Without TLS a browser trusts loopback only, and complains of headers that it ignores from elsewhere.
+    trusted = f"--unsafely-treat-insecure-origin-as-secure={website.url}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, trusted])
         yield browser
         browser.close()
 
