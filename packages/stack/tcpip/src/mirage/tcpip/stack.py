@@ -32,6 +32,7 @@ from .news import Endpoint, News
 from .ping import Ping, Pings
 from .settings import Settings
 from .tcp.connection import Connection
+from .tcp.lane import arrive
 from .tcp.tcp import Listener, Tcp
 from .udp import Udp, UdpEndpoint
 from .wire.checksum import ones_sum
@@ -42,13 +43,18 @@ __all__ = ["Address", "Stack", "packed"]
 Address = str | bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 """How callers name an address: text, 4 or 16 octets, or an object of `ipaddress`."""
 
-# destination | (source) | type | version | class | length | id | fragment | hop limit | protocol | (checksum) |
-# addresses and ports | sequence | acknowledgment | offset and flags | window
-_IP4 = struct.Struct(">6s6xHBBH2xHBB2x12sIIHH")
+# destination | (source) | type, version, class | length | (id) | fragment, hop limit, protocol | (checksum) | addresses
+# and ports | sequence | acknowledgment | offset and flags | window | (checksum, urgent) | the first words of the options
+_IP4 = struct.Struct(">6s6xIH2xI2x12sIIHH4xII").unpack_from
 # destination | (source) | type | version, class, flow | length | next header | hop limit | addresses, ports | as above
-_IP6 = struct.Struct(">6s6xHIHBB36sIIHH")
-_TYPE4, _TYPE6, _TCP = 0x0800, 0x86DD, 6
-_SHORTEST4, _SHORTEST6 = 54, 74
+_IP6 = struct.Struct(">6s6xHIHBx36sIIHH4xII").unpack_from
+_PLAIN4, _TYPE6, _TCP = 0x080045, 0x86DD, 6
+_HEADERS4, _HEADERS6 = 54, 74
+_SHORTEST4, _SHORTEST6 = 62, 82
+"""Octets that the two read; where a frame without options ends earlier, these follow:"""
+_PADDING = bytes(8)
+_FRAGMENT4 = 0x3FFF00FF
+"""Of fragment, hop limit and protocol: more fragments, and the offset; and the protocol."""
 _COMPLETE = Checksum.COMPLETE
 
 
@@ -111,51 +117,39 @@ class Stack:
             if tap is not None:
                 tap("in", meta, (frame,), now)
             size = len(frame)
-            if fast and size >= _SHORTEST4 and frame[12] == 8 and frame[23] == _TCP:
-                (
-                    destination,
-                    kind,
-                    version,
-                    traffic_class,
-                    length,
-                    fragment,
-                    _,
-                    protocol,
-                    key,
-                    sequence,
-                    acknowledgment,
-                    offset,
-                    window,
-                ) = _IP4.unpack_from(frame)
+            if fast and size >= _HEADERS4 and frame[12] == 8 and frame[23] == _TCP:
+                destination, kind, length, rest, key, sequence, acknowledgment, offset, window, word, value = _IP4(
+                    frame if size >= _SHORTEST4 else bytes(frame) + _PADDING
+                )
                 connection = connections.get(key)
                 start = 34 + (offset >> 12 << 2)
                 end = 14 + length
                 if (
                     connection is not None
-                    and kind == _TYPE4
-                    and version == 0x45
-                    and protocol == _TCP
-                    and not fragment & 0x3FFF
+                    and kind >> 8 == _PLAIN4
+                    and rest & _FRAGMENT4 == _TCP
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN  # it may begin a new connection
-                    and _SHORTEST4 <= start <= end <= size
+                    and _HEADERS4 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right4(frame, end))
                 ):
-                    connection.segment(
-                        sequence,
-                        acknowledgment,
-                        offset & 0xFF,
-                        window,
-                        frame[start:end],
-                        frame[54:start],
-                        traffic_class & 3 == 3,
-                        now,
-                    )
+                    payload = frame[start:end]
+                    marked = kind & 3 == 3
+                    if (
+                        marked
+                        or not connection.fast
+                        or not arrive(
+                            connection, sequence, acknowledgment, offset, window, payload, word, value, now
+                        )
+                    ):
+                        connection.segment(
+                            sequence, acknowledgment, offset & 0xFF, window, payload, frame[54:start], marked, now
+                        )
                     continue
-            elif fast and size >= _SHORTEST6 and frame[12] == 0x86 and frame[20] == _TCP:
-                destination, kind, word, length, protocol, _, key, sequence, acknowledgment, offset, window = (
-                    _IP6.unpack_from(frame)
+            elif fast and size >= _HEADERS6 and frame[12] == 0x86 and frame[20] == _TCP:
+                destination, kind, first, length, _, key, sequence, acknowledgment, offset, window, word, value = _IP6(
+                    frame if size >= _SHORTEST6 else bytes(frame) + _PADDING
                 )
                 connection = connections.get(key)
                 start = 54 + (offset >> 12 << 2)
@@ -163,23 +157,25 @@ class Stack:
                 if (
                     connection is not None
                     and kind == _TYPE6
-                    and word >> 28 == 6
+                    and first >> 28 == 6
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN
-                    and _SHORTEST6 <= start <= end <= size
+                    and _HEADERS6 <= start <= end <= size
                     and (meta.checksum is not _COMPLETE or _right6(frame, end))
                 ):
-                    connection.segment(
-                        sequence,
-                        acknowledgment,
-                        offset & 0xFF,
-                        window,
-                        frame[start:end],
-                        frame[74:start],
-                        word >> 20 & 3 == 3,
-                        now,
-                    )
+                    payload = frame[start:end]
+                    marked = first >> 20 & 3 == 3
+                    if (
+                        marked
+                        or not connection.fast
+                        or not arrive(
+                            connection, sequence, acknowledgment, offset, window, payload, word, value, now
+                        )
+                    ):
+                        connection.segment(
+                            sequence, acknowledgment, offset & 0xFF, window, payload, frame[74:start], marked, now
+                        )
                     continue
             self.ip.frame(interface, meta, frame, now)
 

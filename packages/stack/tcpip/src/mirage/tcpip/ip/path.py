@@ -43,7 +43,7 @@ class Path:
 
     __slots__ = (
         "__weakref__",
-        "_confirm_at",
+        "confirm_at",
         "_ip",
         "_neighbour",
         "_reduced_until",
@@ -68,7 +68,7 @@ class Path:
         self._routes = -1
         self._stale = True
         self._reduced_until = inf
-        self._confirm_at = 0.0
+        self.confirm_at = 0.0
         self.interface = interface
         self.local = local
         self.remote = remote
@@ -163,8 +163,8 @@ class Path:
 
     def confirm(self, now: float) -> None:
         """The peer has just acknowledged something new, so the neighbour works (RFC 4861 7.3.1)."""
-        if now >= self._confirm_at and self._neighbour is not None:
-            self._confirm_at = now + _CONFIRMED_APART
+        if now >= self.confirm_at and self._neighbour is not None:
+            self.confirm_at = now + _CONFIRMED_APART
             self._ip.neighbours.confirm(self._neighbour, now)
 
     def reduce(self, mtu: int, now: float) -> None:

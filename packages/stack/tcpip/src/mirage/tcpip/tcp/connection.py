@@ -11,7 +11,6 @@ which nothing is wrong. The long way (`_arrived`) is RFC 9293 3.10.7.4 in the RF
 
 from __future__ import annotations
 
-import struct
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,10 @@ from mirage.types.devices import Buffer
 
 from ..errors import ConnectionAborted, ConnectionRefused, ConnectionReset, NetworkFailure, NotConnected
 from ..news import Endpoint
-from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, Options, parse_options
+from ..wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Options, parse_options
 from . import handshake, pmtu, transmit
 from .receiver import Receiver
-from .sender import Phase, Sender
+from .sender import Sender
 from .state import State
 
 if TYPE_CHECKING:
@@ -35,12 +34,6 @@ __all__ = ["Connection"]
 
 _M = 0xFFFFFFFF
 _HALF = 0x80000000
-_TIMESTAMP_WORD = 0x0101080A
-_TIMESTAMPS = struct.Struct(">III")
-_ESTABLISHED = State.ESTABLISHED
-_OPEN = Phase.OPEN
-_PLAIN = ~PSH & 0xFF
-"""What of the flags decides whether a segment may go the short way: all but PSH."""
 _PAWS_IDLE = 24 * 86400.0
 """After this much silence a timestamp may have wrapped (RFC 7323 5.5)."""
 
@@ -311,93 +304,15 @@ class Connection(Endpoint):
         flags: int,
         window: int,
         payload: memoryview,
-        options: memoryview,
+        raw_options: memoryview,
         marked: bool,
         now: float,
     ) -> None:
-        """A segment with a good checksum has come. `marked`: its packet bears CE (RFC 3168 5)."""
-        sender, receiver = self.sender, self.receiver
-        size = len(payload)
-        if (
-            flags & _PLAIN == ACK
-            and self.state is _ESTABLISHED
-            and sequence == receiver.nxt & _M
-            and not marked
-            and not receiver.ranges
-            and receiver.fin is None
-            and not sender.sacked
-            and not sender.lost
-            and sender.phase is _OPEN
-            and size <= receiver.edge - receiver.nxt
-            and self.fast
-        ):
-            acked = (acknowledgment - sender.una) & _M
-            if (acked or size or not sender.sent) and acked <= sender.nxt - sender.una:
-                if self.timestamps:
-                    if len(options) == 12:
-                        word, value, _ = _TIMESTAMPS.unpack(options)
-                        good = word == _TIMESTAMP_WORD and (value - self.timestamp_recent) & _M < _HALF
-                    else:
-                        good = False
-                else:
-                    good = not options
-                if good:
-                    if self.timestamps and receiver.nxt <= self.last_ack_sent:
-                        self.timestamp_recent = value
-                        self.timestamp_recent_at = now
-                    self.last_heard = now
-                    if acked:
-                        sender.acknowledge(sender.una + acked, now)
-                        if self.search is not None:
-                            self.search.on_progress()
-                            pmtu.outcome(self, now)
-                        self.framer.path.confirm(now)
-                        self.progress_at = now
-                    self.window = window = window << self.scale
-                    if window > self.max_window:
-                        self.max_window = window
-                    sender.edge = sender.una + window
-                    if size:
-                        receiver.chunks.append(payload)
-                        receiver.readable += size
-                        receiver.nxt += size
-                        self._received(size, now)
-                    if sender.queued or sender.fin_queued or self.waiting_for_room:
-                        self.schedule()
-                    return
-        self._arrived(sequence, acknowledgment, flags, window, payload, parse_options(options), marked, now)
+        """A segment with a good checksum has come; `marked`: its packet bears CE (RFC 3168 5).
 
-    def _received(self, size: int, now: float) -> None:
-        """In-order data has come: the application hears of it, and the peer will."""
-        if not self._has_news:
-            self.tell()
-        if not self.holding:
-            self.holding = True
-            self.tcp.holding.append(self)
-        self.ack_octets += size
-        full = self.receive_full
-        if self.ack_octets >= 2 * full or (self.quick_acks and size >= full):
-            if self.quick_acks:
-                self.quick_acks -= 1
-            self.ack_due = True
-            self.schedule()
-        elif self.ack_at == inf:
-            self.ack_at = at = now + self.delayed_ack
-            if at < self.heap_at:
-                self.tcp.wake_at(self, at)
-
-    def _arrived(
-        self,
-        sequence: int,
-        acknowledgment: int,
-        flags: int,
-        window: int,
-        payload: memoryview,
-        options: Options,
-        marked: bool,
-        now: float,
-    ) -> None:
-        """The long way: RFC 9293 3.10.7.3 and 3.10.7.4, with RFC 7323, RFC 5961 and RFC 3168 where they come in."""
+        This is the long way: RFC 9293 3.10.7.3 and 3.10.7.4, with RFC 7323, RFC 5961 and RFC 3168 where they come in.
+        """
+        options = parse_options(raw_options)
         if self.state is State.SYN_SENT:
             handshake.answered(self, sequence, acknowledgment, flags, window, payload, options, now)
             return
@@ -462,6 +377,28 @@ class Connection(Endpoint):
                 self._acknowledge_now()  # it came before its time: RFC 5681 4.2
         if receiver.fin is not None and receiver.nxt == receiver.fin and not self.eof:
             self._end_of_peer(now)
+
+    def hold(self) -> None:
+        """What was received may be a view: have it copied by the end of the turn if nobody has read it."""
+        if not self.holding:
+            self.holding = True
+            self.tcp.holding.append(self)
+
+    def received(self, size: int, now: float) -> None:
+        """In-order data has come: the application hears of it, and the peer will."""
+        if not self._has_news:
+            self.tell()
+        self.ack_octets = octets = self.ack_octets + size
+        full = self.receive_full
+        if octets >= full << 1 or (self.quick_acks and size >= full):
+            if self.quick_acks:
+                self.quick_acks -= 1
+            self.ack_due = True
+            self.schedule()
+        elif self.ack_at == inf:
+            self.ack_at = at = now + self.delayed_ack
+            if at < self.heap_at:
+                self.tcp.wake_at(self, at)
 
     def _outdated(self, value: int, now: float) -> bool:
         """PAWS: the timestamp is older than one that was seen (RFC 7323 5.3)."""
@@ -596,7 +533,8 @@ class Connection(Endpoint):
         gap = bool(receiver.ranges)
         receiver.take(start, payload)
         if receiver.nxt > before:
-            self._received(receiver.nxt - before, now)
+            self.hold()
+            self.received(receiver.nxt - before, now)
         if gap or receiver.nxt == before:
             self._acknowledge_now()  # RFC 5681 4.2: at once when it is out of order or fills a gap
 

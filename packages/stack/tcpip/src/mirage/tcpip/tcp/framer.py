@@ -17,7 +17,7 @@ from ..wire.checksum import ones_sum, ones_sum_parts
 from ..wire.tcp import CWR, FIN, HEADER, PSH, build
 from .sent import cut
 
-__all__ = ["Framer"]
+__all__ = ["Framer", "Outgoing"]
 
 _TCP = 6
 _CHECKSUM_AT = 16
@@ -29,9 +29,59 @@ _LONGEST = 65535
 _FRAME4 = struct.Struct(">14sBBHHHBBH12sIIHHHH")
 # Ethernet | version, class, flow | length, next header, hop limit | addresses, ports | TCP
 _FRAME6 = struct.Struct(">14sIHBB36sIIHHHH")
+# The same with the timestamps behind them, in fewer fields
+_LANE4 = struct.Struct(">14sHH2xHHH12sIIHHHHIII").pack
+_LANE6 = struct.Struct(">14sIHBB36sIIHHHHIII").pack
+_LANE_TCP = HEADER + 12
+_TIMESTAMP_WORD = 0x0101080A
 _DONT_FRAGMENT = 0x4000
 
 _COMPLETE = FrameMeta()
+
+
+class Outgoing:
+    """A segment, or a super-segment of several, that is to go out."""
+
+    __slots__ = ("acknowledgment", "ecn", "flags", "mss", "options", "parts", "sequence", "size", "window")
+
+    def __init__(
+        self,
+        sequence: int,
+        acknowledgment: int,
+        flags: int,
+        window: int,
+        options: bytes = b"",
+        parts: list[memoryview] | None = None,
+        size: int = 0,
+        mss: int = 1,
+        ecn: int = 0,
+    ) -> None:
+        self.sequence = sequence
+        self.acknowledgment = acknowledgment
+        self.flags = flags
+        self.window = window
+        """As it stands in the header: scaled."""
+        self.options = options
+        """Of each segment, padded to whole words."""
+        self.parts: list[memoryview] = parts if parts is not None else []
+        self.size = size
+        """Octets in `parts`."""
+        self.mss = mss
+        """The most that one segment carries of them."""
+        self.ecn = ecn
+        """The ECN field of the IP header (RFC 3168 5)."""
+
+    def split(self, size: int) -> Outgoing:
+        """Take the first `size` octets off, as a segment that goes before this one."""
+        head, self.parts = cut(self.parts, size)
+        flags = self.flags & ~(PSH | FIN)
+        first = Outgoing(
+            self.sequence, self.acknowledgment, flags, self.window, self.options, head, size, self.mss, self.ecn
+        )
+        self.sequence += size
+        self.size -= size
+        self.flags &= ~CWR  # of the first segment only (RFC 3168 6.1.2)
+        return first
 
 
 class Framer:
@@ -41,21 +91,21 @@ class Framer:
         "_addresses",
         "_ethernet",
         "_first_word",
-        "_generation",
-        "_header",
         "_hop_limit",
         "_metas",
-        "_partial",
         "_ports",
         "_sum",
-        "_super",
         "_super_cwr",
+        "cuts",
+        "generation",
         "largest",
         "local_port",
+        "partial",
         "path",
         "remote_port",
         "traffic_class",
         "version6",
+        "whole",
     )
 
     def __init__(self, path: Path, local_port: int, remote_port: int) -> None:
@@ -66,18 +116,20 @@ class Framer:
         self.traffic_class = 0
         """DSCP of the segments, in the high six bits; ECN is added for each segment."""
         self._ports = struct.pack(">HH", local_port, remote_port)
-        self._generation = -1
-        self._header = b""
+        self.generation = -1
+        """That of the path that the rest was worked out for."""
         self._ethernet = b""
         self._addresses = b""
         self._first_word = 0
         self._hop_limit = 0
         self._sum = 0
-        self._partial = False
+        self.partial = False
         """Whether the device completes checksums."""
-        self._super = False
+        self.cuts = False
         """Whether it cuts super-frames of this version of IP, and, next, those with CWR."""
         self._super_cwr = False
+        self.whole = _COMPLETE
+        """What accompanies a frame that is not cut."""
         self._metas: dict[tuple[int, int, bool], FrameMeta] = {}
         self.largest = 0
         """Octets of payload and TCP options that one frame may carry, super-frames included."""
@@ -91,15 +143,16 @@ class Framer:
     def _renew(self) -> None:
         """Take over what the path has become."""
         path = self.path
-        self._generation = path.generation
-        header = self._header = path.header
+        self.generation = path.generation
+        header = path.header
         offload = path.interface.offload
-        self._partial = Offload.CHECKSUM in offload
+        self.partial = Offload.CHECKSUM in offload
         self._super_cwr = Offload.ECN in offload
-        segments = self._super = (Offload.TSO6 if self.version6 else Offload.TSO4) in offload
-        longest = min(_LONGEST, path.interface.max_frame - _ETHERNET) if segments else path.mtu
+        self.cuts = (Offload.TSO6 if self.version6 else Offload.TSO4) in offload
+        longest = min(_LONGEST, path.interface.max_frame - _ETHERNET) if self.cuts else path.mtu
         self.largest = longest - self.overhead
         self._metas.clear()
+        self.whole = FrameMeta(Checksum.PARTIAL, self._transport, _CHECKSUM_AT) if self.partial else _COMPLETE
         if not header:
             return
         self._ethernet = header[:_ETHERNET]
@@ -113,54 +166,46 @@ class Framer:
             self._sum = path.header_sum + _TCP
         # RFC 9293 3.1: the pseudo-header has addresses, protocol and length; the length comes with each segment.
 
-    def emit(
-        self,
-        sequence: int,
-        acknowledgment: int,
-        flags: int,
-        window: int,
-        options: bytes,
-        parts: list[memoryview],
-        size: int,
-        mss: int,
-        ecn: int,
-        now: float,
-    ) -> None:
-        """Send `size` octets of `parts` as one or more segments, each with `options` and at most `mss` octets.
+    @property
+    def _transport(self) -> int:
+        """Where the TCP header begins in a frame."""
+        return _ETHERNET + (_IP6 if self.version6 else _IP4)
 
-        `ecn` is the ECN field of the IP header (RFC 3168 5). Raises `NoRoute`, `Unreachable`.
-        """
+    def emit(self, segment: Outgoing, now: float) -> None:
+        """Send a segment, or as many segments as it takes. Raises `NoRoute`, `Unreachable`."""
         path = self.path
-        if path.generation != self._generation:
+        if path.generation != self.generation:
             self._renew()
         if now >= path.fresh_until and not path.refresh(now):
-            self._resolve(sequence, acknowledgment, flags, window, options, parts, size, mss, ecn, now)
+            self._resolve(segment, now)
             return
-        if path.generation != self._generation:
+        if path.generation != self.generation:
             self._renew()
-        if size > mss and (size + len(options) > self.largest or not self._cuts(flags)):
-            self._cut(sequence, acknowledgment, flags, window, options, parts, size, mss, ecn, now)
+        size, options, mss = segment.size, segment.options, segment.mss
+        if size > mss and (size + len(options) > self.largest or not self._cuts(segment.flags)):
+            self._cut(segment, now)
             return
         length = HEADER + len(options) + size
-        offset_flags = (HEADER + len(options)) << 10 | flags
+        offset_flags = (HEADER + len(options)) << 10 | segment.flags
         pseudo = path.pseudo_sum + _TCP + length
+        traffic_class = self.traffic_class | segment.ecn
+        sequence, acknowledgment = segment.sequence & 0xFFFFFFFF, segment.acknowledgment & 0xFFFFFFFF
         if self.version6:
             header = _FRAME6.pack(
                 self._ethernet,
-                self._first_word | (self.traffic_class | ecn) << 20,
+                self._first_word | traffic_class << 20,
                 length,
                 _TCP,
                 self._hop_limit,
                 self._addresses,
-                sequence & 0xFFFFFFFF,
-                acknowledgment & 0xFFFFFFFF,
+                sequence,
+                acknowledgment,
                 offset_flags,
-                window,
+                segment.window,
                 pseudo % 65535,
                 0,
             )
         else:
-            traffic_class = self.traffic_class | ecn
             total = _IP4 + length
             header = _FRAME4.pack(
                 self._ethernet,
@@ -173,115 +218,125 @@ class Framer:
                 _TCP,
                 65535 - (self._sum + traffic_class + total) % 65535,
                 self._addresses,
-                sequence & 0xFFFFFFFF,
-                acknowledgment & 0xFFFFFFFF,
+                sequence,
+                acknowledgment,
                 offset_flags,
-                window,
+                segment.window,
                 pseudo % 65535,
                 0,
             )
         frame: list[Buffer] = [header + options if options else header]
         if size:
-            frame += parts
-        interface = path.interface
-        if self._partial:
-            meta = self._meta(len(options), mss if size > mss else 0, bool(flags & CWR))
-        else:
-            meta = _COMPLETE
+            frame += segment.parts
+        if not self.partial:
             self._checksum(frame, pseudo)
-        interface.output.append((meta, frame))
+        meta = self.meta(len(options), mss, bool(segment.flags & CWR)) if size > mss else self.whole
+        path.interface.output.append((meta, frame))
+
+    def header(
+        self, sequence: int, acknowledgment: int, flags: int, window: int, size: int, value: int, echo: int, ecn: int
+    ) -> bytes:
+        """All headers of a segment with timestamps, for the fast lane: the path is fresh and the device sums.
+
+        `flags` is the word of offset and flags; `value` and `echo` are the timestamps; numbers fit their fields.
+        """
+        path = self.path
+        if self.version6:
+            length = _LANE_TCP + size
+            return _LANE6(
+                self._ethernet,
+                self._first_word | (self.traffic_class | ecn) << 20,
+                length,
+                _TCP,
+                self._hop_limit,
+                self._addresses,
+                sequence,
+                acknowledgment,
+                flags,
+                window,
+                (path.pseudo_sum + _TCP + length) % 65535,
+                0,
+                _TIMESTAMP_WORD,
+                value,
+                echo,
+            )
+        total = _IP4 + _LANE_TCP + size
+        traffic_class = self.traffic_class | ecn
+        return _LANE4(
+            self._ethernet,
+            0x4500 | traffic_class,
+            total,
+            _DONT_FRAGMENT,
+            self._hop_limit << 8 | _TCP,
+            65535 - (self._sum + traffic_class + total) % 65535,
+            self._addresses,
+            sequence,
+            acknowledgment,
+            flags,
+            window,
+            (path.pseudo_sum + _TCP - _IP4 + total) % 65535,
+            0,
+            _TIMESTAMP_WORD,
+            value,
+            echo,
+        )
 
     def _cuts(self, flags: int) -> bool:
         """Whether the device cuts super-frames of this connection's version of IP, and with these flags."""
-        return self._super and (self._super_cwr or not flags & CWR)
+        return self.cuts and (self._super_cwr or not flags & CWR)
 
     def _checksum(self, frame: list[Buffer], pseudo: int) -> None:
         """Put the complete checksum into the first part of a frame."""
-        start = _ETHERNET + (_IP6 if self.version6 else _IP4)
+        start = self._transport
         first = bytearray(frame[0])
         first[start + _CHECKSUM_AT : start + _CHECKSUM_AT + 2] = b"\0\0"
         total = pseudo + ones_sum(first[start:]) + ones_sum_parts(frame[1:])
         first[start + _CHECKSUM_AT : start + _CHECKSUM_AT + 2] = (65535 - total % 65535).to_bytes(2, "big")
         frame[0] = bytes(first)
 
-    def _meta(self, options: int, mss: int, cwr: bool) -> FrameMeta:
-        """What the device has to do: the checksum, and cut into segments of `mss` octets unless that is 0."""
+    def meta(self, options: int, mss: int, cwr: bool) -> FrameMeta:
+        """What the device has to do with a super-frame: sum, and cut into segments of `mss` octets of payload."""
         key = (options, mss, cwr)
         meta = self._metas.get(key)
         if meta is None:
-            start = _ETHERNET + (_IP6 if self.version6 else _IP4)
-            if mss:
-                kind = Segmentation.TCP6 if self.version6 else Segmentation.TCP4
-                size = start + HEADER + options
-                meta = FrameMeta(Checksum.PARTIAL, start, _CHECKSUM_AT, kind, mss, size, cwr)
-            else:
-                meta = FrameMeta(Checksum.PARTIAL, start, _CHECKSUM_AT)
+            start = self._transport
+            kind = Segmentation.TCP6 if self.version6 else Segmentation.TCP4
+            meta = FrameMeta(Checksum.PARTIAL, start, _CHECKSUM_AT, kind, mss, start + HEADER + options, cwr)
             if len(self._metas) > 32:
                 self._metas.clear()
             self._metas[key] = meta
         return meta
 
-    def _cut(
-        self,
-        sequence: int,
-        acknowledgment: int,
-        flags: int,
-        window: int,
-        options: bytes,
-        parts: list[memoryview],
-        size: int,
-        mss: int,
-        ecn: int,
-        now: float,
-    ) -> None:
+    def _cut(self, segment: Outgoing, now: float) -> None:
         """Send a super-segment in pieces that the path or the device can carry."""
+        mss = segment.mss
         step = mss
-        if self._cuts(flags):
-            step = (self.largest - len(options)) // mss * mss or mss
-        while size > step:
-            head, parts = cut(parts, step)
-            self.emit(sequence, acknowledgment, flags & ~(PSH | FIN), window, options, head, step, mss, ecn, now)
-            sequence += step
-            size -= step
-            flags &= ~CWR  # of the first segment only (RFC 3168 6.1.2)
-        self.emit(sequence, acknowledgment, flags, window, options, parts, size, mss, ecn, now)
+        if self._cuts(segment.flags):
+            step = (self.largest - len(segment.options)) // mss * mss or mss
+        while segment.size > step:
+            self.emit(segment.split(step), now)
+        self.emit(segment, now)
 
-    def _resolve(
-        self,
-        sequence: int,
-        acknowledgment: int,
-        flags: int,
-        window: int,
-        options: bytes,
-        parts: list[memoryview],
-        size: int,
-        mss: int,
-        ecn: int,
-        now: float,
-    ) -> None:
+    def _resolve(self, segment: Outgoing, now: float) -> None:
         """Give the segments to the path, which keeps a few until it knows the neighbour."""
-        while True:
-            step = min(size, mss)
-            head, parts = cut(parts, step)
-            last = step == size
-            header = build(
-                self.local_port,
-                self.remote_port,
-                sequence,
-                acknowledgment,
-                flags if last else flags & ~(PSH | FIN),
-                window,
-                options,
-            )
-            self.path.send(
-                _TCP,
-                [header, *head],
-                now,
-                traffic_class=self.traffic_class | ecn,
-                checksum_offset=_CHECKSUM_AT,
-            )
-            if last:
-                return
-            sequence += step
-            size -= step
-            flags &= ~CWR
+        while segment.size > segment.mss:
+            self._wait(segment.split(segment.mss), now)
+        self._wait(segment, now)
+
+    def _wait(self, segment: Outgoing, now: float) -> None:
+        header = build(
+            self.local_port,
+            self.remote_port,
+            segment.sequence,
+            segment.acknowledgment,
+            segment.flags,
+            segment.window,
+            segment.options,
+        )
+        self.path.send(
+            _TCP,
+            [header, *segment.parts],
+            now,
+            traffic_class=self.traffic_class | segment.ecn,
+            checksum_offset=_CHECKSUM_AT,
+        )

@@ -177,16 +177,10 @@ class Sender:
 
     def take(self, size: int, fin: bool, now: float) -> Sent:
         """Move `size` octets from the queue into a record, with the FIN behind them if `fin`; they count as sent."""
-        queue = self.queue
         if size == self.queued:
-            parts = queue
-            self.queue = []
-        elif size < len(queue[0]):
-            first = queue[0]
-            parts = [first[:size]]
-            queue[0] = first[size:]
+            parts, self.queue = self.queue, []
         else:
-            parts, self.queue = cut(queue, size)
+            parts = self.split_queue(size)
         self.queued -= size
         start = self.nxt
         self.nxt = end = start + size + fin
@@ -198,6 +192,16 @@ class Sender:
         record = Sent(start, end, parts, fin, now)
         self.sent.append(record)
         return record
+
+    def split_queue(self, size: int) -> list[memoryview]:
+        """Take the first `size` octets, fewer than there are, off `queue`; `queued` is the caller's to change."""
+        queue = self.queue
+        first = queue[0]
+        if size < len(first):
+            queue[0] = first[size:]
+            return [first[:size]]
+        parts, self.queue = cut(queue, size)
+        return parts
 
     def first_lost(self) -> int:
         """Octets of the first lost record; there is one."""

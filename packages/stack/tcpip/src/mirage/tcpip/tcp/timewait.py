@@ -36,6 +36,9 @@ class TimeWait:
         "until",
     )
 
+    fast = False
+    """There is no fast lane for it."""
+
     def __init__(self, tcp: Tcp, connection: Connection, now: float) -> None:
         self._tcp = tcp
         self.key = connection.key

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import NetworkFailure
 from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
-from . import handshake, pmtu
+from . import handshake, lane, pmtu
+from .framer import Outgoing
 from .sender import Phase, Timer
 from .sent import Sent
 from .state import State
@@ -91,8 +92,9 @@ def _new_data(connection: Connection, now: float) -> None:
             sender.congestion.on_idle(idle, sender.rtt.rto)
         queued = sender.queued
         if queued <= mss and queued <= sender.edge - sender.nxt and not sender.fin_queued and sender.phase is _OPEN:
-            # The short way: one segment, and nothing that could hold it back. The loop below would do the same.
-            send_record(connection, sender.take(queued, False, now), now)
+            # One segment, and nothing that could hold it back: the loop below would do the same.
+            if not lane.depart(connection, queued, now):
+                send_record(connection, sender.take(queued, False, now), now)
             sender.arm(now)
             return
     largest = max((connection.framer.largest - 12) // mss, 1) * mss
@@ -113,16 +115,19 @@ def _new_data(connection: Connection, now: float) -> None:
         elif size < mss and sender.sent and not connection.nodelay and not sender.fin_queued:
             break  # Nagle (RFC 9293 3.7.4)
         fin = sender.fin_queued and size == queued
-        if size <= 0 and not fin:
-            break
+        if size <= 0:
+            if not fin:
+                break
+            size = 0
         if fin and sender.fin_sent:
             break
         if fin and room <= 0 and sender.sent:
             break
-        record = sender.take(max(size, 0), fin, now)
-        if fin:
-            connection.state = State.LAST_ACK if connection.state is State.CLOSE_WAIT else State.FIN_WAIT_1
-        send_record(connection, record, now)
+        if fin or not lane.depart(connection, size, now):
+            record = sender.take(size, fin, now)
+            if fin:
+                connection.state = State.LAST_ACK if connection.state is State.CLOSE_WAIT else State.FIN_WAIT_1
+            send_record(connection, record, now)
         if not sender.queued:
             break
     if sender.sent:
@@ -186,7 +191,10 @@ def send_record(connection: Connection, record: Sent, now: float) -> None:
     connection.last_ack_sent = receiver.nxt
     connection.last_sent = now
     connection.framer.emit(
-        record.start, receiver.nxt, flags, window, options, record.parts, size, _fit(connection, options), ecn, now
+        Outgoing(
+            record.start, receiver.nxt, flags, window, options, record.parts, size, _fit(connection, options), ecn
+        ),
+        now,
     )
 
 
@@ -222,7 +230,7 @@ def _bare(connection: Connection, sequence: int, now: float) -> None:
     connection.ack_octets = 0
     connection.ack_at = inf
     connection.last_ack_sent = receiver.nxt
-    connection.framer.emit(sequence, receiver.nxt, flags, window, options, [], 0, 1, 0, now)
+    connection.framer.emit(Outgoing(sequence, receiver.nxt, flags, window, options), now)
 
 
 def _sack(connection: Connection, mss: int) -> bytes:
@@ -257,7 +265,7 @@ def _syn(connection: Connection, now: float) -> None:
     sender.nxt = sender.iss + 1
     sender.arm_for_handshake(now)
     try:
-        connection.framer.emit(sender.iss, acknowledgment, flags, window, options, [], 0, 1, 0, now)
+        connection.framer.emit(Outgoing(sender.iss, acknowledgment, flags, window, options), now)
     except NetworkFailure as failure:
         connection.soft_error = failure
     connection.set_timer()
@@ -273,6 +281,6 @@ def reset(connection: Connection, now: float) -> None:
         else b""
     )
     try:
-        connection.framer.emit(sender.nxt, receiver.nxt, RST | ACK, 0, options, [], 0, 1, 0, now)
+        connection.framer.emit(Outgoing(sender.nxt, receiver.nxt, RST | ACK, 0, options), now)
     except NetworkFailure:
         return  # nobody is there to hear it
