@@ -165,9 +165,12 @@ class DeviceNetwork:
         self._check_open()
         fd, headers, writev = self._fd, self._headers, os.writev
         sent = octets = 0
+        known: FrameMeta | None = None
         try:
             for meta, parts in frames:
-                header, shortest, longest = headers.get(meta) or self._admit(meta)
+                if meta is not known:  # most frames of a batch want the same
+                    header, shortest, longest = headers.get(meta) or self._admit(meta)
+                    known = meta
                 size = sum(map(len, parts))
                 if not shortest <= size <= longest:
                     self._refuse(meta, size)
@@ -231,6 +234,7 @@ class DeviceNetwork:
         fd, head, arena, metas, readv = self._fd, self._head, self._arena, self._metas, os.readv
         frames: list[tuple[FrameMeta, memoryview]] = []
         at = damaged = 0
+        key = b""
         while len(frames) < limit and at <= _ARENA - _SLOT and damaged < _DAMAGED_AT_ONCE:
             try:
                 size = readv(fd, (head, arena[at : at + _SLOT])) - HEADER_SIZE
@@ -244,8 +248,9 @@ class DeviceNetwork:
                 if frames:
                     break
                 raise NetworkUnavailable(f"{self._name} has ended: its other side was closed")
-            key = bytes(head)
-            meta, shortest = metas.get(key) or self._meta(key)
+            if head != key:
+                key = bytes(head)
+                meta, shortest = metas.get(key) or self._meta(key)
             if not shortest <= size < _SLOT:
                 damaged += 1
                 continue

@@ -21,6 +21,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Sequence
+from typing import ClassVar
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 
@@ -43,8 +44,8 @@ __all__ = ["Address", "Stack", "packed"]
 Address = str | bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 """How callers name an address: text, 4 or 16 octets, or an object of `ipaddress`."""
 
-# destination | (source) | type, version, class | length | (id) | fragment, hop limit, protocol | (checksum) | addresses
-# and ports | sequence | acknowledgment | offset and flags | window | (checksum, urgent) | the first words of the options
+# destination | (source) | type, version, class | length | (id) | fragment, hop limit, protocol | (checksum) |
+# addresses and ports | sequence | acknowledgment | offset and flags | window | (checksum, urgent) | 2 words of options
 _IP4 = struct.Struct(">6s6xIH2xI2x12sIIHH4xII").unpack_from
 # destination | (source) | type | version, class, flow | length | next header | hop limit | addresses, ports | as above
 _IP6 = struct.Struct(">6s6xHIHBx36sIIHH4xII").unpack_from
@@ -76,7 +77,7 @@ def packed(address: Address) -> bytes:
 class Stack:
     """A host: its interfaces, and everything above them."""
 
-    fast = True
+    fast: ClassVar[bool] = True
     """Whether `input` uses its fast lane; a test turns it off."""
 
     def __init__(self, *, random: Random, now: float = 0.0, settings: Settings | None = None) -> None:
@@ -138,10 +139,9 @@ class Stack:
                     marked = kind & 3 == 3
                     if (
                         marked
+                        or not isinstance(connection, Connection)
                         or not connection.fast
-                        or not arrive(
-                            connection, sequence, acknowledgment, offset, window, payload, word, value, now
-                        )
+                        or not arrive(connection, sequence, acknowledgment, offset, window, payload, word, value, now)
                     ):
                         connection.segment(
                             sequence, acknowledgment, offset & 0xFF, window, payload, frame[54:start], marked, now
@@ -168,10 +168,9 @@ class Stack:
                     marked = first >> 20 & 3 == 3
                     if (
                         marked
+                        or not isinstance(connection, Connection)
                         or not connection.fast
-                        or not arrive(
-                            connection, sequence, acknowledgment, offset, window, payload, word, value, now
-                        )
+                        or not arrive(connection, sequence, acknowledgment, offset, window, payload, word, value, now)
                     ):
                         connection.segment(
                             sequence, acknowledgment, offset & 0xFF, window, payload, frame[74:start], marked, now

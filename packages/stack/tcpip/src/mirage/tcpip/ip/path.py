@@ -43,13 +43,13 @@ class Path:
 
     __slots__ = (
         "__weakref__",
-        "confirm_at",
         "_ip",
         "_neighbour",
         "_reduced_until",
         "_routes",
         "_stale",
         "alive",
+        "confirm_at",
         "direct",
         "fresh_until",
         "generation",

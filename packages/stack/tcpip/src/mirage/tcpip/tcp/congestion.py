@@ -7,7 +7,7 @@ receive window are somebody else's. Octets throughout; sequence numbers are plai
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 __all__ = ["UNLIMITED", "CongestionControl", "controller"]
 
@@ -24,9 +24,9 @@ class CongestionControl:
 
     __slots__ = ("_initial", "_limit", "_saved", "cwnd", "mss", "ssthresh")
 
-    name: str = ""
-    _beta: float = 0.5
-    _beta_ecn: float = 0.5
+    name: ClassVar[str] = ""
+    _beta: ClassVar[float] = 0.5
+    _beta_ecn: ClassVar[float] = 0.5
 
     def __init__(self, mss: int, initial_segments: int = 10, limit: int = 1 << 30) -> None:
         """RFC 6928: begin with min(10 MSS, max(2 MSS, 14600)); `limit` bounds `cwnd` for good."""

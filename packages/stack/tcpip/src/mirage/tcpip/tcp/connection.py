@@ -4,15 +4,14 @@ The state is in `state`; its two halves are `sender` and `receiver`; `transmit` 
 time asks for. Nothing is sent from within `segment`: it notes what is due, and `Stack.poll` sends it, so that an answer
 of the application goes out with the acknowledgment of the question.
 
-`segment` has a short way for what nearly always comes: the next data, or the next acknowledgment, of a connection on
-which nothing is wrong. The long way (`_arrived`) is RFC 9293 3.10.7.4 in the RFC's order and would do the same;
-`Connection.fast = False` turns the short one off, and a test holds both to the same outcome.
+`segment` is RFC 9293 3.10.7.4 in the RFC's order. What nearly always comes and goes takes the fast lane instead
+(`mirage.tcpip.tcp.lane`), which does the same; `Connection.fast = False` closes it.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mirage.types.devices import Buffer
 
@@ -105,8 +104,8 @@ class Connection(Endpoint):
         "window",
     )
 
-    fast = True
-    """Whether `segment` takes its short way; a test turns it off."""
+    fast: ClassVar[bool] = True
+    """Whether the fast lane may be taken; a test turns it off."""
 
     def __init__(self, tcp: Tcp, key: bytes, framer: Framer, sender: Sender, receiver: Receiver, now: float) -> None:
         super().__init__(tcp.news)

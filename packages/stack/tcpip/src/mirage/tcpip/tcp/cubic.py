@@ -6,7 +6,7 @@ else: `_w_max`, `_k` and `_w_est` are in segments and seconds.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from .congestion import UNLIMITED, CongestionControl
 from .hystart import HyStart, Phase
@@ -26,10 +26,10 @@ class Cubic(CongestionControl):
 
     __slots__ = ("_carry", "_cwnd_prior", "_epoch", "_hystart", "_idle_since", "_k", "_w_est", "_w_max")
 
-    name = "cubic"
-    _beta = _BETA
+    name: ClassVar[str] = "cubic"
+    _beta: ClassVar[float] = _BETA
     # RFC 8511 3: CUBIC's milder answer to a mark.
-    _beta_ecn = 0.85
+    _beta_ecn: ClassVar[float] = 0.85
 
     def __init__(self, mss: int, initial_segments: int = 10, limit: int = 1 << 30) -> None:
         super().__init__(mss, initial_segments, limit)

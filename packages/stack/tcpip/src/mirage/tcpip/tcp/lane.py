@@ -70,16 +70,13 @@ def arrive(
         or sender.sacked
         or sender.lost
         or sender.phase is not _OPEN
+        or sender.probe_end is not None
         or receiver.fin is not None
         or not (acked or size or not sender.sent)
     ):
         return False
     if connection.timestamps:
-        if (
-            offset & _NOT_PSH != PLAIN
-            or word != TIMESTAMP_WORD
-            or (value - connection.timestamp_recent) & _M >= _HALF
-        ):
+        if offset & _NOT_PSH != PLAIN or word != TIMESTAMP_WORD or (value - connection.timestamp_recent) & _M >= _HALF:
             return False
         if start <= connection.last_ack_sent:
             connection.timestamp_recent = value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .congestion import CongestionControl
 
 __all__ = ["Reno"]
@@ -12,9 +14,9 @@ class Reno(CongestionControl):
 
     __slots__ = ("_counted",)
 
-    name = "reno"
+    name: ClassVar[str] = "reno"
     # RFC 8511 3: 0.8 for a mark of a queue that is kept short; RFC 3168 6.1.2 would have it as for a loss.
-    _beta_ecn = 0.8
+    _beta_ecn: ClassVar[float] = 0.8
 
     def __init__(self, mss: int, initial_segments: int = 10, limit: int = 1 << 30) -> None:
         super().__init__(mss, initial_segments, limit)

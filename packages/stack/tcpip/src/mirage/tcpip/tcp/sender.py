@@ -68,7 +68,7 @@ class Sender:
     __slots__ = (
         "_dsack_rounds",
         "_fack",
-        "_probe_end",
+        "_probe_again",
         "_rack_end",
         "_rack_rtt",
         "_rack_time",
@@ -88,6 +88,7 @@ class Sender:
         "nxt",
         "phase",
         "probe",
+        "probe_end",
         "probe_size",
         "prr",
         "queue",
@@ -148,7 +149,10 @@ class Sender:
         self._reordering_step = 1
         self._step_persist = 0
         self._dsack_rounds = iss
-        self._probe_end: int | None = None
+        self.probe_end: int | None = None
+        """SND.NXT when a tail loss probe went out that is not settled yet (RFC 8985 7.3, TLP.end_seq)."""
+        self._probe_again = False
+        """Whether that probe was a retransmission (TLP.is_retrans)."""
         self._sample_at = -inf
         self.undo_before: float | None = None
 
@@ -232,7 +236,8 @@ class Sender:
     # Acknowledgments
 
     def acknowledge(self, ack: int, now: float) -> int:
-        """The fast way, for an ACK that moves `una` while all is well: OPEN, nothing sacked or lost, no SACK blocks.
+        """The fast way, for an ACK that moves `una` while all is well: OPEN, nothing sacked or lost, no SACK
+        blocks, no tail loss probe.
 
         Returns the octets that it covers.
         """
@@ -260,8 +265,6 @@ class Sender:
             self._sample_at = now + _SAMPLES_APART
         self._fack = ack
         self.duplicates = 0
-        if self._probe_end is not None and ack >= self._probe_end:
-            self._probe_end = None
         congestion = self.congestion
         limited = before + self.mss > congestion.cwnd
         if limited or congestion.cwnd >= congestion.ssthresh:
@@ -296,6 +299,7 @@ class Sender:
         """
         before = self.in_flight
         outstanding = self.nxt - self.una
+        calm = self.phase is _OPEN and before == outstanding
         cwnd_limited = before + self.mss > self.congestion.cwnd
         delivered, rtt, again = 0, None, False
         acked = ack - self.una
@@ -337,8 +341,9 @@ class Sender:
         if echo is not None and acked > 0:
             # What came long ago behind a gap may be acknowledged only now: then the echo is the round trip.
             rtt = echo if rtt is None else min(rtt, echo + _TICK)
-        if rtt is not None:
+        if rtt is not None and (now >= self._sample_at or not calm):
             self.rtt.sample(rtt, now)
+            self._sample_at = now + _SAMPLES_APART
         if acked > 0:
             self.rtt.reset_backoff()
         if duplicate and not self.sack:
@@ -348,7 +353,7 @@ class Sender:
                 self._undo()
                 cwnd_limited = False  # by a window that was none
             self.undo_before = None
-        self._after_probe(ack, blocks, outstanding, now)
+        self._after_probe(ack, blocks, acked > 0, outstanding, now)
         newly_lost = self._detect(now) if self.sack else self._duplicates_lost(acked, now)
         recovering = self.phase is _RECOVERY
         self._change_phase(newly_lost, congested, outstanding, now)
@@ -454,17 +459,21 @@ class Sender:
         self.lost += record.end - record.start
         return record.end - record.start
 
-    def _after_probe(self, ack: int, blocks: list[tuple[int, int]], outstanding: int, now: float) -> None:
+    def _after_probe(
+        self, ack: int, blocks: list[tuple[int, int]], advanced: bool, outstanding: int, now: float
+    ) -> None:
         """Whether a tail loss probe mended a loss that would not be seen otherwise (RFC 8985 7.4.2)."""
-        end = self._probe_end
+        end = self.probe_end
         if end is None or ack < end:
             return
-        self._probe_end = None
-        if any(right <= ack for _, right in blocks):
-            return  # a DSACK: original and probe both arrived
-        if ack > end or self.sent == []:
+        if not self._probe_again or any(right <= ack for _, right in blocks):
+            self.probe_end = None  # it was new data; or a DSACK says that original and probe both arrived
+        elif ack > end:
+            self.probe_end = None
             self.congestion.on_congestion(now, outstanding)
             self.congestion.commit()
+        elif not advanced and not blocks:
+            self.probe_end = None  # a duplicate of the acknowledgment: the probe was one
 
     # Phases
 
@@ -527,7 +536,7 @@ class Sender:
         if self.timer is Timer.REORDER and self.timer_at > now:
             return
         rto = self.rtt.rto
-        if self.sack and self.phase is _OPEN and not self.sacked and self._probe_end is None and self.rtt.srtt:
+        if self.sack and self.phase is _OPEN and not self.sacked and self.probe_end is None and self.rtt.srtt:
             wait = 2 * self.rtt.srtt
             if self.nxt - self.una <= self.mss:
                 wait += _DELAYED_ACK
@@ -551,9 +560,10 @@ class Sender:
 
     def on_probe_timer(self, now: float) -> Sent | None:
         """A tail loss probe is due (RFC 8985 7.3): the last segment again. None where new data can go instead."""
-        self._probe_end = self.nxt
+        self.probe_end = self.nxt
         self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
-        if self.queued and self.nxt + 1 <= self.edge:
+        self._probe_again = not self.queued or self.nxt + 1 > self.edge
+        if not self._probe_again:
             return None
         record = self.sent[-1]
         if record.end - record.fin - record.start > self.mss:
@@ -573,7 +583,7 @@ class Sender:
             self.recover = self.nxt
             self.undo_before = now
         self.phase = _LOSS
-        self._probe_end = None
+        self.probe_end = None
         self.duplicates = 0
         if self.sent[0].sacked:
             # The peer had this and does not acknowledge it: it has thrown away what it said it had (RFC 2018 8).
@@ -590,7 +600,7 @@ class Sender:
 
     def lose_all(self, now: float) -> None:
         """Everything that is out has to go again, and no congestion is to blame: the packets were too big."""
-        self._probe_end = None
+        self.probe_end = None
         self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
         for record in self.sent:
             if not record.sacked and not record.lost:

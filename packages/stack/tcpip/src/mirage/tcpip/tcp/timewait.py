@@ -36,9 +36,6 @@ class TimeWait:
         "until",
     )
 
-    fast = False
-    """There is no fast lane for it."""
-
     def __init__(self, tcp: Tcp, connection: Connection, now: float) -> None:
         self._tcp = tcp
         self.key = connection.key

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 from .reno import Reno
 
@@ -30,7 +30,7 @@ class Westwood(Reno):
 
     __slots__ = ("_delivered", "_min_rtt", "_samples", "_since")
 
-    name = "westwood"
+    name: ClassVar[str] = "westwood"
 
     def __init__(self, mss: int, initial_segments: int = 10, limit: int = 1 << 30) -> None:
         super().__init__(mss, initial_segments, limit)
