@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
 from tasks import bench as bench_task
+from tasks import compiled as compiled_task
 from tasks import machine, scaffold, tree
 from tasks import wheels as wheels_task
 
@@ -253,6 +254,31 @@ def wheels(session: nox.Session) -> None:
         session.error(str(failure))
 
 
+@nox.session
+def compiled(session: nox.Session) -> None:
+    """Compile the hot modules of packages into wheels of this Python and machine, and run their tests with these.
+
+    `-- NAME...` takes just these packages; the wheels are left in `_build/compiled`. Needs a C compiler.
+    """
+    parser = options(session, "[NAME ...]")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args(session.posargs).names
+    try:
+        wheels_task.test_alone(compile_wheels(session, names), ROOT / "_build" / "compiled", LOCK)
+    except wheels_task.Failed as failure:
+        session.error(str(failure))
+
+
+def compile_wheels(session: nox.Session, names: list[str]) -> list[tree.Package]:
+    """Make the compiled wheels of the packages that have modules for it. Raises `wheels_task.Failed`."""
+    chosen = [package for package in select(session, names) if compiled_task.modules(package)]
+    install(session, *shared("compile"), locked=False)
+    for package in chosen:
+        session.log(f"compiling {len(compiled_task.modules(package))} modules of {package.name}")
+        compiled_task.build(package, ROOT / "_build" / "compiled", Path(session.virtualenv.location) / "bin" / "python")
+    return chosen
+
+
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Choose the newest third-party releases that the declared ranges admit and write them to the two lock files.
@@ -287,10 +313,19 @@ def bench(session: nox.Session) -> None:
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    names = parser.parse_args(session.posargs).names
-    packages = select(session, names)
+    parser.add_argument("--compiled", action="store_true", help="measure the compiled wheels where there are any")
+    arguments = parser.parse_args(session.posargs)
+    packages = select(session, arguments.names)
     every = tree.packages()
-    install(session, *editables(every), *groups(every, "bench"), *shared("site:render"))
+    wheels = []
+    if arguments.compiled:
+        try:
+            wheels = compile_wheels(session, [])
+        except wheels_task.Failed as failure:
+            session.error(str(failure))
+    sources = [package for package in every if package not in wheels]
+    requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
+    install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("site:render"))
     files = []
     for script in bench_task.scripts(packages):
         session.log(str(script.relative_to(ROOT)))

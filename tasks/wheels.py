@@ -23,8 +23,8 @@ def build_twice(packages: list[Package], out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         for package in packages:
-            _build(package, out)
-            _build(package, Path(scratch))
+            build(package, out)
+            build(package, Path(scratch))
         first, second = _digests(out), _digests(Path(scratch))
     differing = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if differing:
@@ -39,7 +39,7 @@ def test_alone(packages: list[Package], dist: Path, lock: Path) -> None:
     """
     for package in packages:
         for other in _missing_dependencies(package, dist):
-            _build(other, dist)
+            build(other, dist)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         outcomes = list(pool.map(lambda package: (package, _test_one(package, dist, lock)), packages))
     bad = [package for package, output in outcomes if output is not None]
@@ -63,7 +63,7 @@ def _test_one(package: Package, dist: Path, lock: Path) -> str | None:
         shutil.copytree(ROOT / "tasks", place / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
         python = place / ".venv" / "bin" / "python"
         extras = f"[{','.join(package.extras)}]" if package.extras else ""
-        wanted = f"{package.name}{extras} @ {_wheel(package, dist).as_uri()}"
+        wanted = f"{package.name}{extras} @ {find(package, dist).as_uri()}"
         install = ["uv", "pip", "install", "--quiet", "--python", str(python), "--find-links", str(dist), wanted]
         install += ["--constraint", str(lock)]
         # uv would take a file of the same name and version from its cache, built when the tree was another.
@@ -106,12 +106,14 @@ def _missing_dependencies(package: Package, dist: Path) -> list[Package]:
     return [by_name[name] for name in sorted(reached) if not list(dist.glob(f"{name.replace('-', '_')}-*.whl"))]
 
 
-def _wheel(package: Package, dist: Path) -> Path:
+def find(package: Package, dist: Path) -> Path:
+    """The package's one wheel in a folder."""
     (wheel,) = dist.glob(f"{package.name.replace('-', '_')}-*.whl")
     return wheel
 
 
-def _build(package: Package, out: Path) -> None:
+def build(package: Package, out: Path) -> None:
+    """Build a package's sdist and wheel into a folder. Raises `Failed`."""
     epoch = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()

@@ -17,6 +17,8 @@ from mirage.types import FrameMeta, Offload
 
 _ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6 | Offload.ECN
 _Frame = tuple[FrameMeta, bytes]
+_COMPILED = not str(lane.__file__).endswith(".py")
+"""Then nothing can be put between the modules to count with."""
 
 
 @pytest.mark.parametrize("address", ["10.0.0.2", "fd00::2"])
@@ -132,7 +134,7 @@ def test_both_lanes_send_the_same_super_frames(
     monkeypatch.setattr("mirage.tcpip.stack.arrive", counted_in)
     monkeypatch.setattr(transmit.lane, "depart", counted_out)
     with_lanes = _history(address, loss, timestamps)
-    if timestamps:
+    if timestamps and not _COMPILED:
         assert min(taken.values()) > 100
     taken = dict.fromkeys(taken, 0)
     monkeypatch.setattr(Connection, "fast", False)

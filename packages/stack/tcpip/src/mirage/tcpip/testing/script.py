@@ -228,8 +228,8 @@ class Script:
         elif what == "cwnd":
             self._same("cwnd", connection.sender.congestion.cwnd, int(words[0]))
         elif what == "set":
-            value = {"true": True, "false": False}.get(words[1])
-            setattr(connection, words[0], float(words[1]) if value is None else value)
+            kind = type(getattr(connection, words[0]))
+            setattr(connection, words[0], words[1] == "true" if kind is bool else kind(words[1]))
             connection.schedule()
             connection.set_timer()
         else:
