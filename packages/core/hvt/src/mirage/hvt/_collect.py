@@ -13,8 +13,9 @@ from pathlib import Path
 from mirage.hvt._cache import cached
 from mirage.hvt._distributions import Distribution
 from mirage.hvt._elf import Elf
-from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out
+from mirage.hvt._layout import LAID_OUT, PAGE, READ_EXECUTE, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out, pages
 from mirage.hvt._modules import BASE, Finder, Module, closure, imports, mentioned
+from mirage.hvt._rewrite import Rewritten, allowed, rewrite
 from mirage.hvt.errors import BuildError
 
 STDLIB = f"/usr/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -62,7 +63,11 @@ def _compiled(path: str, source: bytes) -> bytes:
 class Collection:
     """The files of an image by their paths in the guest."""
 
-    def __init__(self) -> None:
+    def __init__(self, entry: int | None = None) -> None:
+        """`entry` is where rewritten system calls enter the library OS; None leaves all as they are."""
+        self._entry = entry
+        self.system_calls: dict[str, Rewritten] = {}
+        """What became of the system calls of the files that may be rewritten."""
         self.nodes: dict[str, Node] = {}
         self.modules: dict[str, str] = {}
         """Names of the modules taken, each with its path in the guest."""
@@ -84,6 +89,11 @@ class Collection:
         """Put a program or shared library into the tree, laid out, and every library that it wants."""
         elf = Elf(str(file), file.read_bytes())
         data, runs = lay_out(elf)
+        if (entry := self._entry) is not None and allowed(elf):
+            done = Rewritten.unpack(cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack()))
+            self.system_calls[path] = done
+            first, data = len(data) // PAGE, done.data
+            runs = [*runs, (first, pages(len(data)) - first, READ_EXECUTE)]
         node = self.add(path, data, executable=True, flags=LAID_OUT)
         node.runs, node.elf = runs, elf
         for name in elf.needed:
