@@ -76,7 +76,7 @@ def decode(code: bytes | bytearray, start: int, limit: int) -> Instruction | Non
         found = _decode(code, start)
     except IndexError:
         return None
-    return found if found is not None and found.end <= min(limit, start + 15) else None
+    return found if found is not None and found.end <= min(limit, len(code), start + 15) else None
 
 
 def _decode(code: bytes | bytearray, start: int) -> Instruction | None:

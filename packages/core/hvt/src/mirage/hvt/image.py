@@ -117,8 +117,8 @@ def build(
     paths in the guest to files or folders of the host. `memory` is how many octets of memory the guest gets unless the
     tender is told otherwise: a multiple of 2 MiB. `devices` maps the names of the devices that the application needs
     (net0 for /dev/net0) to their kinds, "net" or "block". `writable` are folders of the guest in which the application
-    may write, beside /tmp: in memory, at most 15, starting out with what the image has there. `rewrite` makes jumps into
-    the library OS of the C library's system calls, which are many times as quick.
+    may write, beside /tmp: in memory, at most 15, starting out with what the image has there. `rewrite` makes jumps
+    into the library OS of the C library's system calls, which are many times as quick.
     Raises `BuildError`, and what `mirage.libos.library` raises.
     """
     if sys.platform != "linux" or struct.calcsize("P") != 8:
