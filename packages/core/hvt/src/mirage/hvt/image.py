@@ -148,10 +148,12 @@ def build(
         else:
             raise BuildError(f"there is no file or folder {source} for {where}")
 
+    # Last, when all libraries are known.
+    own_environment = {**_ENVIRONMENT, **collection.add_closures()}
     folders = writable_folders(writable, collection)
     nodes = collection.sorted()
     main = [PROGRAM, "-S", "-P", f"{APPLICATION}/{script.name}", *arguments]
-    strings = pack_arguments(main, [f"{k}={v}" for k, v in sorted({**_ENVIRONMENT, **(environment or {})}.items())])
+    strings = pack_arguments(main, [f"{k}={v}" for k, v in sorted({**own_environment, **(environment or {})}.items())])
     manifest = {
         "format": 1,
         "python": sys.version.split()[0],
