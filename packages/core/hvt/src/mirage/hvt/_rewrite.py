@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ _NEAR = re.compile(rb"(?=(?:[\xe8\xe9]|\x0f[\x80-\x8f])(....))", re.DOTALL)
 _LOADED = re.compile(rb"(?=\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d](....))", re.DOTALL)
 _SHORT = re.compile(rb"(?=[\x70-\x7f\xe0-\xe3\xeb](.))", re.DOTALL)
 _REACH = 130
+_NEAR_BY = 64
+"""Octets from a system call within which all lies that may move with it."""
 _TABLE = 4096
 """Entries of a switch's table that are read at most."""
 
@@ -112,21 +115,22 @@ def allowed(elf: Elf) -> bool:
 def rewrite(elf: Elf, data: bytes, entry: int) -> Rewritten:
     """Rewrite what can be in an allowed file that is laid out, its first octet at address 0. `entry`: `entry_call`."""
     executable = [(s.address, s.address + s.memory_size) for s in elf.loaded if s.flags & 1]
-    every = [at for low, high in executable for at in _places(data, _SYSCALL, low, high)]
+    every = sorted(at for low, high in executable for at in _places(data, _SYSCALL, low, high))
+    outside = set(every)
     left: Counter[str] = Counter()
     try:
         known = sorted(_functions(elf, data), key=lambda one: one.start)
     except BuildError:
         return Rewritten(data, 0, Counter({"in a file without usable unwind tables": len(every)}))
-    targets = _targets(data, executable, known)
+    targets = _targets(data, executable, known, every)
     out, stubs, count = bytearray(data), bytearray(), 0
     for function in known:
-        inside = [at for at in every if function.start <= at < function.end]
+        inside = every[bisect_left(every, function.start) : bisect_left(every, function.end)]
         if not inside:
             continue
         code = _decoded(data, function)
         starts = {one.start for one in code}
-        every = [at for at in every if at not in inside]
+        outside.difference_update(inside)
         if not code:
             left["in a function that is not all instructions"] += len(inside)
             continue
@@ -145,8 +149,8 @@ def rewrite(elf: Elf, data: bytes, entry: int) -> Rewritten:
             stub = len(data) + len(stubs)
             stubs += _stub(data, site, stub, entry)
             out[site.start : site.end] = _jump(site.start, stub).ljust(site.end - site.start, b"\xcc")
-    if every:
-        left["outside every function that is known"] += len(every)
+    if outside:
+        left["outside every function that is known"] += len(outside)
     return Rewritten(bytes(out + stubs), count, left)
 
 
@@ -188,7 +192,7 @@ class _Targets:
 
     def near(self, function: Function, around: int) -> set[int]:
         """Those about a place, without what is no branch as the function's own instructions say."""
-        low, high = around - 64, around + 64
+        low, high = around - _NEAR_BY, around + _NEAR_BY
         found = {at for at in range(low, high) if at in self.anywhere}
         for at in range(low, high):
             if any(not function.start <= place < function.end for place in self.calls.get(at, ())):
@@ -201,31 +205,33 @@ class _Targets:
         return found
 
 
-def _targets(data: bytes, executable: list[tuple[int, int]], known: list[Function]) -> _Targets:
-    def inside(address: int) -> bool:
-        return any(low <= address < high for low, high in executable)
-
-    anywhere = {one.start for one in known} | {at for one in known for at in one.landings}
-    anywhere.update(word for (word,) in struct.iter_unpack("<Q", data[: len(data) // 8 * 8]) if word < len(data))
+def _targets(data: bytes, executable: list[tuple[int, int]], known: list[Function], every: list[int]) -> _Targets:
+    """What leads near a system call; `every` are their places."""
+    wanted = {near for at in every for near in range(at - _NEAR_BY, at + _NEAR_BY)}
+    anywhere = wanted & {one.start for one in known} | wanted & {at for one in known for at in one.landings}
+    anywhere |= wanted & {word for (word,) in struct.iter_unpack("<Q", data[: len(data) // 8 * 8])}
     calls: dict[int, list[int]] = {}
     tables: set[int] = set()
+    signed = struct.Struct("<i").unpack
     for low, high in executable:
         code = data[low:high]
         for match in _NEAR.finditer(code):
-            end = low + match.end(1)
-            target = end + int.from_bytes(match[1], "little", signed=True)
-            if inside(target):
+            target = low + match.end(1) + signed(match[1])[0]
+            if target in wanted:
                 calls.setdefault(target, []).append(low + match.start())
         for match in _LOADED.finditer(code):
-            target = low + match.end(1) + int.from_bytes(match[1], "little", signed=True)
-            if 0 <= target < len(data):
-                (anywhere if inside(target) else tables).add(target)
+            target = low + match.end(1) + signed(match[1])[0]
+            if target in wanted:
+                anywhere.add(target)
+            elif 0 <= target < len(data) and not low <= target < high:
+                tables.add(target)
     for table in tables:
         for at in range(table, min(table + 4 * _TABLE, len(data) - 3), 4):
-            target = table + int.from_bytes(data[at : at + 4], "little", signed=True)
-            if not inside(target):
+            target = table + signed(data[at : at + 4])[0]
+            if not any(low <= target < high for low, high in executable):
                 break
-            anywhere.add(target)
+            if target in wanted:
+                anywhere.add(target)
     return _Targets(data, frozenset(anywhere), calls)
 
 
