@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -27,6 +28,18 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Compiled code imports cffi's half, where no import statement tells.
     image = build(output, script, modules=["_cffi_backend"], path=[wheels], environment={"PYTHONUNBUFFERED": "1"})
     return image.path
+
+
+@pytest.fixture(scope="session")
+def trapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`application.preemption` alone, whose system calls all trap into the stub of ring 0."""
+    folder = tmp_path_factory.mktemp("trapping")
+    script = folder / "preemption.py"
+    source = Path(__file__).with_name("application.py").read_text()
+    (part,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == "preemption")
+    script.write_text(f"import sys\nimport time\n\n{ast.get_source_segment(source, part)}\n\npreemption()\n")
+    environment = {"PYTHONUNBUFFERED": "1"}
+    return build(folder / "trapping.hvt", script, environment=environment, rewrite=False).path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,7 +28,7 @@ MODULES = ("irqbypass", "kvm")
 """What must be loaded, in this order, before `kvm-amd` or `kvm-intel`."""
 INSIDE = ("inside", "rings", "machine_code")
 """The modules of this folder that run there."""
-PACKAGES = "/work/packages"
+PACKAGES = "/image/packages"
 INIT = """\
 #!/bin/busybox sh
 export PATH=/bin HOME=/ PYTHONPATH={packages} PYTHONHOME={home} PYTHONDONTWRITEBYTECODE=1
@@ -133,8 +133,8 @@ def _own() -> dict[str, cpio.Entry]:
     }
 
 
-def make(kernel: Path, image: Path, vendor: str = "amd") -> bytes:
-    """The archive for a kernel on a processor of amd or intel, with an image of `application`."""
+def make(kernel: Path, image: Path, trapping: Path, vendor: str = "amd") -> bytes:
+    """The archive for a kernel on a processor of amd or intel, with the two images of `conftest`."""
     busybox = shutil.which("busybox")
     if busybox is None:
         raise FileNotFoundError("busybox is not installed: apt-get install busybox-static")
@@ -151,7 +151,8 @@ def make(kernel: Path, image: Path, vendor: str = "amd") -> bytes:
             **_python(),
             **_packages(),
             **_own(),
-            "work/image.hvt": cpio.file(image.read_bytes()),
+            "image/image.hvt": cpio.file(image.read_bytes()),
+            "image/trapping.hvt": cpio.file(trapping.read_bytes()),
             "init": cpio.file(init.encode(), 0o755),
         }
     )

@@ -24,7 +24,9 @@ from mirage.libos import layout
 
 from integration.hvt import rings
 
-IMAGE = "/work/image.hvt"
+IMAGE = "/image/image.hvt"
+TRAPPING = "/image/trapping.hvt"
+"""An image whose system calls are not rewritten."""
 STATE = "/tmp/state"
 MEMORY = 48 << 20
 _GET_SREGS, _SREGS_SIZE = 0x8138AE83, 312
@@ -93,13 +95,13 @@ def rewind() -> Found:
         return finish(tender, said)
 
 
-def preemption() -> Found:
+def preemption(image: str) -> Found:
     """Spin, by default with the shortest tick, and look at the privilege level of every interruption."""
     Watched.seen = []
     seconds, period = os.environ.get("MIRAGE_SPIN", "4"), int(os.environ.get("MIRAGE_TICK", "500"))
     mirage.hvt.tender.Machine = Watched  # type: ignore[misc,attr-defined]
     try:
-        with Tender(IMAGE, ["preemption", seconds], memory=MEMORY, console=(said := []).append) as tender:
+        with Tender(image, ["preemption", seconds], memory=MEMORY, console=(said := []).append) as tender:
             text = tender.header.text, tender.header.text_end
             tender._tick = lambda *_: Tender._tick(tender, period, 0, 0)  # type: ignore[method-assign]
             found = finish(tender, said)
@@ -119,7 +121,8 @@ def cases() -> dict[str, Callable[[], Found]]:
         "resume 1": resume,
         "resume 2": resume,
         "rewind": rewind,
-        "preemption": preemption,
+        "preemption": lambda: preemption(IMAGE),
+        "preemption amid traps": lambda: preemption(TRAPPING),
     }
     for name in rings.PROGRAMS:
         found[name] = lambda name=name: rings.attempt(Path(IMAGE), name, Path("/tmp/spoilt"))  # type: ignore[misc]

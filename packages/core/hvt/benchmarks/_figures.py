@@ -82,13 +82,13 @@ class Bench:
         file.write_text(text)
         return file
 
-    def image(self, name: str, text: str) -> Path:
+    def image(self, name: str, text: str, *, rewrite: bool = True) -> Path:
         """The image of an application, built once."""
         if name not in self.images:
             libraries = PATHS["PYTHONPATH"].split(os.pathsep)
             modules = HIDDEN if "cryptography" in text else ()
             path = self.folder / f"{name}.hvt"
-            self.images[name] = build(path, self.script(name, text), modules=modules, path=libraries)
+            self.images[name] = build(path, self.script(name, text), modules=modules, path=libraries, rewrite=rewrite)
         return self.images[name].path
 
     def native(self, name: str) -> list[str]:

@@ -30,13 +30,15 @@ def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) 
 def build_wheel(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Compile the library OS into the package for as long as the wheel is made."""
-    program = PACKAGE / "libos.elf"
+    """Compile the library OS, and the library of closures, into the package for as long as the wheel is made."""
+    program, closures = PACKAGE / "libos.elf", PACKAGE / "libmirage-closures.so"
     try:
         compile_to(program)
+        compile_closures_to(closures)
         return build_pure_wheel(wheel_directory, config_settings, metadata_directory)
     finally:
         program.unlink(missing_ok=True)
+        closures.unlink(missing_ok=True)
 
 
 def compile_to(program: Path) -> None:
@@ -56,3 +58,16 @@ def compile_to(program: Path) -> None:
         linked = [*compiler, *flags["LINK_FLAGS"], script, *objects, "-o", "libos.elf"]
         subprocess.run(linked, cwd=scratch, check=True)
         program.write_bytes(Path(scratch, "libos.elf").read_bytes())
+
+
+def compile_closures_to(library: Path) -> None:
+    """Compile what guests load before libffi. Raises `subprocess.CalledProcessError`."""
+    flags = runpy.run_path(str(PACKAGE / "_flags.py"))["CLOSURES_FLAGS"]
+    source = (PACKAGE / "preload" / "closures.c").resolve()
+    target = ("-target", "x86_64-linux-gnu", "-mcpu=x86_64", "-g0")
+    with tempfile.TemporaryDirectory() as scratch:
+        # Under its own name, for the linker writes names down.
+        Path(scratch, source.name).write_bytes(source.read_bytes())
+        command = [sys.executable, "-m", "ziglang", "cc", *target, *flags, source.name, "-o", library.name]
+        subprocess.run(command, cwd=scratch, check=True)
+        library.write_bytes(Path(scratch, library.name).read_bytes())

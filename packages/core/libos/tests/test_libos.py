@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from mirage.libos import SOURCES, CompilerFailed, NoCompiler, compiled, layout, library, system_calls, table
+from mirage.libos import (
+    SOURCES,
+    CompilerFailed,
+    NoCompiler,
+    closures,
+    compiled,
+    layout,
+    library,
+    system_calls,
+    table,
+)
+from mirage.libos._build import compiled_closures
 
 GUIDE = next((p / "docs" / "libos.md" for p in Path(__file__).resolve().parents if (p / "noxfile.py").exists()), None)
 
@@ -99,11 +112,40 @@ def test_a_wheel_brings_the_compiled_library(tmp_path: Path, monkeypatch: pytest
     """Where it lies beside the modules, no compiler is asked."""
     from mirage.libos import _build
 
-    shipped = tmp_path / "libos.elf"
+    shipped, other = tmp_path / "libos.elf", tmp_path / "closures.so"
     shipped.touch()
+    other.touch()
     monkeypatch.setattr(_build, "SHIPPED", shipped)
+    monkeypatch.setattr(_build, "SHIPPED_CLOSURES", other)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert library() == shipped
+    assert (library(), closures()) == (shipped, other)
     if GUIDE is None:  # no source tree, so this is a wheel
         monkeypatch.undo()
         assert _build.SHIPPED.exists()
+        assert _build.SHIPPED_CLOSURES.exists()
+
+
+CALLBACKS = """
+import ctypes
+kind = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int)
+held = [kind(lambda x, n, i=i: x + n + i) for i in range(3000)]
+print(sum(f(0.5, 1) for f in held))
+print(len({ctypes.cast(f, ctypes.c_void_p).value % 16 for f in held}))
+"""
+
+
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_closures_out_of_a_table(tmp_path: Path) -> None:
+    """On this machine too, whose libffi is the same: callbacks are right, and the library's text is never writable."""
+    made = compiled_closures(tmp_path / "a")
+    assert made.read_bytes() == compiled_closures(tmp_path / "b").read_bytes()
+    environment = {**os.environ, "LD_PRELOAD": str(made)}
+    said = subprocess.run(
+        [sys.executable, "-c", CALLBACKS], capture_output=True, text=True, check=True, env=environment
+    )
+    assert said.stdout.split() == [str(sum(1.5 + i for i in range(3000))), "1"]
+    data = made.read_bytes()
+    offset, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    kinds = [struct.unpack_from("<II", data, offset + 56 * i) for i in range(count)]
+    assert all(flags & 3 != 3 for kind, flags in kinds if kind == 1)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _DIGEST = 32
+_WORKERS = ("_collect.py", "_modules.py", "_layout.py", "_elf.py", "_rewrite.py", "_unwind.py", "_x86.py")
 
 
 def _folder() -> Path:
@@ -26,7 +27,7 @@ def _folder() -> Path:
 @functools.cache
 def _builder() -> str:
     """A hash of the code that does the work."""
-    files = (Path(__file__).with_name(name) for name in ("_collect.py", "_modules.py"))
+    files = (Path(__file__).with_name(name) for name in _WORKERS)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

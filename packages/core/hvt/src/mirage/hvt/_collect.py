@@ -13,15 +13,20 @@ from pathlib import Path
 from mirage.hvt._cache import cached
 from mirage.hvt._distributions import Distribution
 from mirage.hvt._elf import Elf
-from mirage.hvt._layout import LAID_OUT, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out
+from mirage.hvt._layout import LAID_OUT, PAGE, READ_EXECUTE, S_IFDIR, S_IFLNK, S_IFREG, Node, lay_out, pages
 from mirage.hvt._modules import BASE, Finder, Module, closure, imports, mentioned
+from mirage.hvt._rewrite import Rewritten, allowed, rewrite
 from mirage.hvt.errors import BuildError
+from mirage.libos import closures
 
 STDLIB = f"/usr/{sys.platlibdir}/python{sys.version_info.major}.{sys.version_info.minor}"
 PROGRAM = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARIES = "/usr/lib/mirage"
 SITE = "/usr/lib/mirage/site"
 APPLICATION = "/app"
+LIBFFI = {"libffi.so.7", "libffi.so.8"}
+LIBFFI_CODE = (bytes.fromhex("f30f1efa4c8d15f5ffffffff25070000"), bytes.fromhex("4c8d15f9ffffffff2503000000"))
+"""How the code begins that these write into a closure: lea of the closure into r10, jmp through its octets 24 to 31."""
 
 
 def _library_folders() -> list[str]:
@@ -62,7 +67,11 @@ def _compiled(path: str, source: bytes) -> bytes:
 class Collection:
     """The files of an image by their paths in the guest."""
 
-    def __init__(self) -> None:
+    def __init__(self, entry: int | None = None) -> None:
+        """`entry` is where rewritten system calls enter the library OS; None leaves all as they are."""
+        self._entry = entry
+        self.system_calls: dict[str, Rewritten] = {}
+        """What became of the system calls of the files that may be rewritten."""
         self.nodes: dict[str, Node] = {}
         self.modules: dict[str, str] = {}
         """Names of the modules taken, each with its path in the guest."""
@@ -84,6 +93,11 @@ class Collection:
         """Put a program or shared library into the tree, laid out, and every library that it wants."""
         elf = Elf(str(file), file.read_bytes())
         data, runs = lay_out(elf)
+        if (entry := self._entry) is not None and allowed(elf):
+            done = Rewritten.unpack(cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack()))
+            self.system_calls[path] = done
+            first, data = len(data) // PAGE, done.data
+            runs = [*runs, (first, pages(len(data)) - first, READ_EXECUTE)]
         node = self.add(path, data, executable=True, flags=LAID_OUT)
         node.runs, node.elf = runs, elf
         for name in elf.needed:
@@ -125,6 +139,15 @@ class Collection:
         self.interpreter = elf.interpreter
         self.add_elf(self.interpreter, Path(os.path.realpath(elf.interpreter)))
         return self.add_elf(PROGRAM, file)
+
+    def add_closures(self) -> dict[str, str]:
+        """Where libffi is in the image: the library whose closures need no code written; what the environment says."""
+        known = [node for node in self.nodes.values() if node.elf is not None and node.elf.soname in LIBFFI]
+        if not known or not all(any(code in node.elf.data for code in LIBFFI_CODE) for node in known if node.elf):
+            return {}
+        path = f"{LIBRARIES}/libmirage-closures.so"
+        self.add_elf(path, closures())
+        return {"LD_PRELOAD": path}
 
     def add_modules(self, names: Iterable[str], sources: Iterable[Path], path: Iterable[str]) -> None:
         """The closure of what the names and sources import, found on `path` and in the standard library."""

@@ -43,6 +43,9 @@ def build_command(words: list[str]) -> int:
     parser.add_argument("--net", action="append", default=[], metavar="NAME", help="it needs the network /dev/NAME")
     parser.add_argument("--block", action="append", default=[], metavar="NAME", help="it needs the disk /dev/NAME")
     parser.add_argument("--writable", action="append", default=[], metavar="FOLDER", help="in memory, beside /tmp")
+    parser.add_argument(
+        "--no-rewrite", dest="rewrite", action="store_false", help="leave the C library's system calls as they are"
+    )
     parser.add_argument("--memory", type=int, default=DEFAULT_MEMORY >> 20, metavar="MIB", help="of the guest")
     chosen = parser.parse_args(words)
     data = {}
@@ -65,6 +68,7 @@ def build_command(words: list[str]) -> int:
         devices=devices,
         memory=chosen.memory << 20,
         writable=chosen.writable,
+        rewrite=chosen.rewrite,
     )
     print(f"{image.path}: {image.size / 1e6:.1f} MB, {image.files} files, {image.modules} modules")
     print(f"sha256 {image.sha256}")
@@ -123,6 +127,10 @@ def _summary(manifest: dict[str, Any]) -> list[str]:
         "writable": ["/tmp", *manifest["writable"]],  # noqa: S108 - the guest's own
         "distributions": distributions,
         "modules": [str(len(manifest["modules"]))],
+        "system calls": [
+            f"{path}: {done['rewritten']} rewritten, {sum(done['left'].values())} as they were"
+            for path, done in manifest.get("system calls", {}).items()
+        ],
     }
     lines = []
     for what, values in facts.items():

@@ -95,6 +95,11 @@ class Elf:
         return self._dynamic_strings(_DT_NEEDED)
 
     @property
+    def soname(self) -> str:
+        """The name that a shared library gives itself; empty where it gives none."""
+        return next(iter(self._dynamic_strings(_DT_SONAME)), "")
+
+    @property
     def search_path(self) -> list[str]:
         """The folders it asks to be searched; `$ORIGIN` is its own."""
         return [part for text in self._dynamic_strings(_DT_RUNPATH, _DT_RPATH) for part in text.split(":") if part]

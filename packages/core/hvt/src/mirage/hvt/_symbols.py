@@ -24,6 +24,7 @@ _HEAD = struct.Struct("<8sIIII")  # magic, files, functions, Python's version (m
 _FILE = struct.Struct("<QQQQIIII")  # address, end, text and its end; first function, functions; path and its length
 _FUNCTION = struct.Struct("<IIII")  # place in the file, size, name and its length
 _NAME = 200
+_PAGE = 4096
 _DATA = ("_PyRuntime", "image", "thread_count", "threads")
 """What is not a function and is wanted all the same: CPython's state, and the library OS's."""
 
@@ -34,6 +35,9 @@ def pack_symbols(files: Iterable[Placed], version: tuple[int, int]) -> bytes:
     count = 0
     for path, address, size, elf in sorted(files, key=lambda file: file[1]):
         found = dict.fromkeys(elf.functions(*_DATA))
+        end = max(s.address + s.memory_size for s in elf.loaded) - elf.loaded[0].address
+        if size - end >= _PAGE:  # see `_rewrite`
+            found[elf.loaded[0].address + -(-end // _PAGE) * _PAGE, size, "rewritten system calls"] = None
         first = len(functions) // _FUNCTION.size
         base = address - elf.loaded[0].address
         for value, extent, name in sorted(found):

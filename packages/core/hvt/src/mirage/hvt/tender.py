@@ -546,8 +546,10 @@ class Tender:
         That is: gaining privileges, being root, and every system call but a few (see `mirage.hvt._sandbox`). Files of
         a core and of a snapshot are created now; without a core the file stays empty. Raises `HostError`.
         """
-        from mirage.hvt import _core, _fault, _sandbox, _symbols  # noqa: F401 - no file can be opened later, modules included
+        from mirage.hvt import _fault, _sandbox, _symbols  # noqa: F401 - no file can be opened later, modules included
 
+        if self._core is not None:
+            from mirage.hvt import _core  # noqa: F401
         if self._core is not None and not isinstance(self._core, int):
             self._core = os.open(self._core, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         if self._snapshot is not None and not isinstance(self._snapshot, int):

@@ -12,7 +12,7 @@ from mirage.libos._layout import SOURCES, layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mirage.libos._build import CompilerFailed, NoCompiler, compiled, library
+    from mirage.libos._build import CompilerFailed, NoCompiler, closures, compiled, library
     from mirage.libos._tables import SystemCall, system_calls, table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "CompilerFailed",
     "NoCompiler",
     "SystemCall",
+    "closures",
     "compiled",
     "layout",
     "library",
@@ -33,6 +34,6 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in __all__:
-        home = "_build" if name in {"CompilerFailed", "NoCompiler", "compiled", "library"} else "_tables"
+        home = "_build" if name in {"CompilerFailed", "NoCompiler", "closures", "compiled", "library"} else "_tables"
         return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,3 +8,10 @@ FLAGS = (
 )
 # A note in a segment of its own would overlap the text; a stack note means nothing here.
 LINK_FLAGS = ("-Wl,--entry=start", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096")
+
+CLOSURES = "libmirage-closures.so"
+CLOSURES_FLAGS = (
+    *("-std=gnu11", "-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-fno-stack-protector"),
+    *("-fno-asynchronous-unwind-tables", "-fno-ident", "-Wall", "-Wextra", "-Werror"),
+    *("-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=4096", f"-Wl,-soname,{CLOSURES}"),
+)

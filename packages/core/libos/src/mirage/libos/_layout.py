@@ -14,7 +14,7 @@ _found: dict[str, int] = {}
 def layout() -> dict[str, int]:
     """The numbers of `layout.h` by name."""
     if not _found:
-        with open(os.path.join(SOURCES, "layout.h"), encoding="ascii") as file:
+        with open(os.path.join(SOURCES, "layout.h"), encoding="utf-8") as file:  # a codec that is there already
             for line in file:
                 words = line.split(maxsplit=3)
                 if len(words) >= 3 and words[0] == "#define":

@@ -109,7 +109,15 @@ gate_instruction:
   push %r15
   .endm
 
-/* From the system-call stub: on the thread's stack in the library OS, in ring 3. */
+/* A system call that the builder has rewritten jumps here instead, with rcx and r11 as above, and stays in ring 3. An
+ * interruption between these two instructions finds the caller's stack pointer: the tender sees that rip is in the
+ * library OS, and waits for the end of the call; exceptions have a stack of their own. */
+  .globl entry_call
+entry_call:
+  mov %rsp, %r11
+  mov SHARED_ADDRESS + SHARED_STACK, %rsp
+
+/* From the system-call stub, too: on the thread's stack in the library OS, in ring 3. */
 entry_syscall:
   push $USER_SS
   push %r11
