@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,7 @@ GUEST = ipaddress.ip_address("10.0.2.16")
         ("*:8080:80", Publication("*", 8080, 80)),
         ("8080:10.0.2.16:80", Publication("localhost", 8080, 80, GUEST)),
         ("127.0.0.1:8080:10.0.2.16:80", Publication("127.0.0.1", 8080, 80, GUEST)),
+        ("unix:/run/a:b:80", Publication("unix:/run/a:b", 0, 80)),
         ("8080:[fd00::9]:80", Publication("localhost", 8080, 80, ipaddress.ip_address("fd00::9"))),
     ],
 )
@@ -33,7 +36,24 @@ def test_forms(text: str, meaning: Publication) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "80", "80:", ":80", "80:80/sctp", "70000:80", "80:0", "x:80:80", "80:x:80", "1:2:3:4", "1.2.3.4:80"]
+    "text",
+    [
+        "",
+        "80",
+        "80:",
+        ":80",
+        "80:80/sctp",
+        "70000:80",
+        "80:0",
+        "x:80:80",
+        "80:x:80",
+        "1:2:3:4",
+        "1.2.3.4:80",
+        "unix:80",
+        "unix::80",
+        "unix:x:0",
+        "unix:x:y",
+    ],
 )
 def test_what_publishes_nothing_is_refused(text: str) -> None:
     """With words on how to write it."""
@@ -58,6 +78,19 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = other.getsockname()[1]
         with pytest.raises(HostUnavailable, match=f"TCP port {port} of 127.0.0.1 cannot be had"):
             bind(Publication("127.0.0.1", port, 80))
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    """A socket that is left over gives way, anything else does not; the new one is its owner's only."""
+    path = tmp_path / "in"
+    path.write_text("precious")
+    with pytest.raises(HostUnavailable, match="a socket cannot be made"):
+        bind(Publication(f"unix:{path}", 0, 80))
+    path.unlink()
+    for _ in range(2):
+        [sock] = bind(Publication(f"unix:{path}", 0, 80))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        sock.close()
 
 
 def test_localhost_is_both_versions() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import random
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from mirage.gateway import parse_publication
@@ -76,6 +77,25 @@ def test_in_to_a_published_port(offload: bool) -> None:
                 writer.close()
             await eventually(lambda: gateway.connections == 0)
             assert gateway.counters["tcp.in"] == 2
+
+    run(test)
+
+
+def test_in_by_a_file(tmp_path: Path) -> None:
+    """A socket of the file system leads in as a port does, and goes when the gateway does."""
+    path = tmp_path / "in"
+
+    async def test() -> None:
+        async with network(publish=[parse_publication(f"unix:{path}:80")]) as (gateway, guest):
+            guest.serve(80, echo)
+            assert gateway.published[0].address == (str(path), 0)
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(bytes(300_000))
+            writer.write_eof()
+            assert await reader.read() == bytes(300_000)
+            writer.close()
+            await eventually(lambda: gateway.connections == 0)
+        assert not path.exists()
 
     run(test)
 

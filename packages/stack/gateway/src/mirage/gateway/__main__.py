@@ -77,7 +77,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "-p", "--publish", action="append", default=[], metavar="[ADDRESS:]HOSTPORT:[GUEST:]GUESTPORT[/udp]",
-        help="what comes to this port of the host goes to the guest (ADDRESS: localhost; * for all; HOSTPORT 0: any)",
+        help="what comes to this port of the host, or to a file (unix:PATH:GUESTPORT), goes to the guest "
+        "(ADDRESS: localhost; * for all; HOSTPORT 0: any)",
     )  # fmt: skip
     add(
         "-a", "--allow", action="append", default=[], metavar="HOST[:PORT]",
@@ -224,6 +225,11 @@ def _announce(options: argparse.Namespace, bound: _Bound) -> None:
         return
     for publication, sockets in bound:
         for sock in sockets:
+            if sock.family == socket.AF_UNIX:
+                print(
+                    f"{sock.getsockname()} is port {publication.guest_port} of the guest", file=sys.stderr, flush=True
+                )
+                continue
             host, port, *_ = sock.getsockname()
             kind = "UDP port" if publication.udp else "port"
             at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import stat
 
 from .errors import HostUnavailable
-from .publish import LOCALHOST, Publication
+from .publish import LOCALHOST, UNIX, Publication
 
 __all__ = ["bind"]
 
@@ -16,6 +18,8 @@ def bind(publication: Publication) -> list[socket.socket]:
 
     Raises `HostUnavailable`.
     """
+    if publication.host.startswith(UNIX):
+        return [_bind_file(publication.host[len(UNIX) :])]
     ipv4, ipv6 = {LOCALHOST: ("127.0.0.1", "::1"), "*": ("0.0.0.0", "::")}.get(  # noqa: S104 - somebody wrote *
         publication.host, (None, None)
     )
@@ -27,6 +31,22 @@ def bind(publication: Publication) -> list[socket.socket]:
     with contextlib.suppress(HostUnavailable):
         found.append(_bind(publication, ipv6, first.getsockname()[1]))
     return found
+
+
+def _bind_file(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):  # left over from a gateway that was killed
+                os.unlink(path)
+        sock.bind(path)
+    except OSError as error:
+        sock.close()
+        raise HostUnavailable(f"a socket cannot be made at {path} ({error.strerror}); publish another") from None
+    finally:
+        os.umask(before)
+    return sock
 
 
 def _bind(publication: Publication, host: str, port: int) -> socket.socket:

@@ -7,7 +7,9 @@ that end, an open connection or a RST. Inwards the kernel has accepted already; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -205,7 +207,9 @@ class Published:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """Where it listens; of a socket file its path, and 0."""
+        if self._socket.family == socket.AF_UNIX:
+            return self._socket.getsockname(), 0
         host, port, *_ = self._socket.getsockname()
         return host, port
 
@@ -220,7 +224,8 @@ class Published:
                 counters["tcp.accept-failed"] += 1  # out of descriptors: others will end
                 break
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._streams.full:
                 counters["tcp.full"] += 1
                 reset(sock)
@@ -239,4 +244,7 @@ class Published:
     def close(self) -> None:
         """Listen no more."""
         self._inside.loop.remove_reader(self._socket.fileno())
+        if self._socket.family == socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                os.unlink(self._socket.getsockname())
         self._socket.close()

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from .errors import BadOption
 from .policy import Address
 
-__all__ = ["LOCALHOST", "Publication", "parse_publication"]
+__all__ = ["LOCALHOST", "UNIX", "Publication", "parse_publication"]
 
 LOCALHOST = "localhost"
 
-_FORM = "write [ADDRESS:]HOSTPORT:[GUEST:]GUESTPORT[/udp], like 8080:80 or 127.0.0.1:5353:53/udp"
+UNIX = "unix:"
+"""What the name of a socket file begins with."""
+
+_FORM = "write [ADDRESS:]HOSTPORT:[GUEST:]GUESTPORT[/udp] or unix:PATH:GUESTPORT, like 8080:80 or 127.0.0.1:5353:53/udp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Publication:
     """What comes to `host` and `port` of the host goes to `guest_port` of a guest."""
 
     host: str
-    """An address of the host, `LOCALHOST` for its loopback in both versions of IP, or ``*`` for all."""
+    """An address of the host, `LOCALHOST` for its loopback in both versions of IP, ``*`` for all; or ``unix:`` and the
+    path of a socket, which is its owner's only."""
     port: int
     """0 picks a free one."""
     guest_port: int
@@ -30,10 +34,16 @@ class Publication:
 
 
 def parse_publication(text: str) -> Publication:
-    """A publication from ``[ADDRESS:]HOSTPORT:[GUEST:]GUESTPORT[/udp|/tcp]``; addresses of IPv6 in brackets.
+    """A publication from ``[ADDRESS:]HOSTPORT:[GUEST:]GUESTPORT[/udp|/tcp]``, addresses of IPv6 in brackets, or from
+    ``unix:PATH:GUESTPORT``.
 
     Raises `BadOption`.
     """
+    if text.startswith(UNIX):
+        path, _, number = text[len(UNIX) :].rpartition(":")
+        if not path or not _is_number(number) or not 1 <= int(number) <= 65535:
+            raise BadOption(f"{text!r} publishes nothing: {_FORM}")
+        return Publication(UNIX + path, 0, int(number))
     body, slash, protocol = text.partition("/")
     if slash and protocol not in {"tcp", "udp"}:
         raise BadOption(f"{text!r} ends in neither /tcp nor /udp")

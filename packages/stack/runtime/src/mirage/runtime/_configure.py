@@ -15,6 +15,7 @@ from mirage.tcpip import Settings
 from mirage.types import Network
 
 from ._dhcp import DhcpClient, default_routes
+from ._inspector import inspected, port_of
 from ._install import install as install_sockets
 from ._install import uninstall
 from ._loop import StackEventLoop
@@ -149,9 +150,10 @@ async def configured(
             client.close()
 
 
-async def _save(guest: Guest, loop: StackEventLoop) -> None:
-    """Save the guest once somebody can connect to it; nothing where its tender has no file for it."""
-    while not loop.stack.tcp.listeners:
+async def _save(guest: Guest, loop: StackEventLoop, but: int | None) -> None:
+    """Save the guest once somebody can connect to it, at another port than `but`; nothing where its tender has no file
+    for it."""
+    while all(port == but for _, _, port in loop.stack.tcp.listeners):
         await asyncio.sleep(_OFTEN)
     await asyncio.sleep(_OFTEN)  # whoever listens may have a word to say about it
     with contextlib.suppress(OSError):
@@ -176,6 +178,7 @@ def run(
     settings: Settings | None = None,
     install: bool = True,
     guest: Guest | None = None,
+    inspect: str = "",
     debug: bool | None = None,
 ) -> _T:
     """Run a program on a network of its own, as `asyncio.run` does on the host's.
@@ -184,10 +187,12 @@ def run(
     `Configuration.parse` has them, or a whole `configuration` takes their place. With `install`, `socket.socket` is the
     stack's meanwhile. `guest` is the module `mirage.hvt.guest` in a virtual machine: once the program listens, it is
     saved, if its tender was given a file for that; whoever goes on from there draws new secrets and asks for its lease
-    again. Raises what `main` raises, `RuntimeMisuse`, `mirage.net.NetworkUnavailable`, and
-    `TimeoutError` when there is no address to be had.
+    again. `inspect` is where a running program may be asked about its stack (`mirage net`): the path of a Unix socket,
+    or the number of a TCP port of the stack. Raises what `main` raises, `RuntimeMisuse`,
+    `mirage.net.NetworkUnavailable`, and `TimeoutError` when there is no address to be had.
     """
     try:
+        asked_at = port_of(inspect)
         wanted = configuration or Configuration.parse(ipv4=ipv4, ipv6=ipv6, gateway=gateway, dns=dns)
         device = open_device(network) if isinstance(network, str) else network
     except BaseException:
@@ -203,13 +208,13 @@ def run(
         loop = asyncio.get_running_loop()
         assert isinstance(loop, StackEventLoop)
         interface = loop.attach(device)
-        async with configured(loop, interface, wanted, names) as client:
+        async with configured(loop, interface, wanted, names) as client, inspected(loop, inspect):
             saving = None
             if guest is not None:
                 guest.on_resume(loop.reseed)
                 if client is not None:
                     guest.on_resume(client.restart)
-                saving = loop.create_task(_save(guest, loop))
+                saving = loop.create_task(_save(guest, loop, asked_at))
             if install:
                 install_sockets(loop)
             try:

@@ -114,10 +114,13 @@ class Stack:
         tap = interface.tap
         fast = self.fast
         loopback = interface is self.ip.loopback
+        interface.frames_in += len(frames)
+        octets = 0
         for meta, frame in frames:
             if tap is not None:
                 tap("in", meta, (frame,), now)
             size = len(frame)
+            octets += size
             if fast and size >= _HEADERS4 and frame[12] == 8 and frame[23] == _TCP:
                 destination, kind, length, rest, key, sequence, acknowledgment, offset, window, word, value = _IP4(
                     frame if size >= _SHORTEST4 else bytes(frame) + _PADDING
@@ -177,6 +180,7 @@ class Stack:
                         )
                     continue
             self.ip.frame(interface, meta, frame, now)
+        interface.octets_in += octets
 
     def poll(self, now: float) -> None:
         """Do what time asks for, and put what may be sent into the interfaces' output. There may be news after it."""

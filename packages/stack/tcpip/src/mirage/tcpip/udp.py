@@ -106,6 +106,11 @@ class UdpEndpoint(Endpoint):
         self._groups: list[tuple[Interface, bytes]] = []
 
     @property
+    def waiting(self) -> int:
+        """How many datagrams `read` has."""
+        return len(self._queue)
+
+    @property
     def readable(self) -> bool:
         """Whether `read` or `take_error` has something."""
         return bool(self._queue) or self._error is not None
@@ -264,6 +269,11 @@ class Udp:
         others.append(endpoint)
         self._count += 1
         return endpoint
+
+    @property
+    def endpoints(self) -> list[UdpEndpoint]:
+        """All that are bound."""
+        return [endpoint for same in self._bound.values() for endpoint in same]
 
     def forget(self, endpoint: UdpEndpoint) -> None:
         """An endpoint was closed."""

@@ -34,6 +34,7 @@ from .build import Stage, build, configure, is_generated, plan
 from .devices import STACK, WHOSE_NETWORK
 from .errors import BuildError, UsageError
 from .launch import start_command
+from .network import look, net_parser
 from .project import Application, Project, open_application
 from .query import QUERIES, answer
 from .serve import serve_source, serve_zones
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "build, then run; boot arguments follow --",
     "clean": "delete the files that mirage wrote, and no others",
     "serve": "serve a directory as a unikernel, or zone files (serve dns), with no code written",
+    "net": "look into the TCP/IP stack of a running program: show, connections, counters, capture",
     "help": "explain the commands, or one of them",
 }
 
@@ -104,6 +106,8 @@ def _dispatch(arguments: list[str]) -> int:
             raise UsageError(f"only run and serve pass boot arguments on; mirage {command} takes nothing after --")
     if command == "serve":
         return _serve(rest, boot)
+    if command == "net":
+        return look(_parsed(net_parser(_Parser), rest))
     application = _application(rest)
     options = _parse(command, rest, application)
     if command == "clean":
@@ -149,6 +153,13 @@ def _parse(command: str, arguments: list[str], application: Application | None) 
         keys = ", ".join(f"--{key.name}" for key in application.graph.keys) if application else ""
         listed = f" The keys of this application: {keys}" if keys else " This application has no keys."
         raise UnknownKey(f"there is no option or key {option!r}.{nearest(option, parser.options())}{listed}")
+    return options
+
+
+def _parsed(parser: _Parser, arguments: list[str]) -> argparse.Namespace:
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise UsageError(f"there is no option {unknown[0]!r}.{nearest(unknown[0], parser.options())}")
     return options
 
 
@@ -208,11 +219,14 @@ def _add_launch_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT]",
         help="whom the program may reach through the gateway: an address, a network, a name, or * (default: nobody)",
     )
+    parser.add_argument(
+        "--inspect", metavar="PATH", help="make a socket there, at which mirage net may look into the running stack"
+    )
 
 
 def _launch_options(options: argparse.Namespace) -> dict[str, Any]:
     """What those options say, as `start_command` takes it."""
-    return {name: getattr(options, name) for name in ("net", "publish", "allow", "memory")}
+    return {name: getattr(options, name) for name in ("net", "publish", "allow", "memory", "inspect")}
 
 
 def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
@@ -223,6 +237,9 @@ def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
             application = open_application(file)
         except MirageError as error:
             trouble = f"\nThe keys of this application cannot be shown: {error}"
+    if arguments[:1] == ["net"]:
+        net_parser(_Parser).print_help()
+        return 0
     if arguments:
         command = arguments[0]
         if command not in COMMANDS:
@@ -401,9 +418,7 @@ def _serve(arguments: list[str], boot: list[str]) -> int:
     parser = _serve_parser(dns=dns)
     if dns:
         arguments = arguments[1:]
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        raise UsageError(f"there is no option {unknown[0]!r}.{nearest(unknown[0], parser.options())}")
+    options = _parsed(parser, arguments)
     stack = options.net is not None
     if dns:
         project = serve_zones(options.files, origin=options.origin, target=options.target, stack=stack)

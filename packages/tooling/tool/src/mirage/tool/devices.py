@@ -124,6 +124,12 @@ IPV6 = boot_argument(
 )
 GATEWAY = boot_argument("gateway", STR, "", "The router of the stack's network; DHCP tells of one.")
 DNS = boot_argument("dns", STR, "", "Name servers for the stack, joined by commas; DHCP tells of some.")
+INSPECT = boot_argument(
+    "inspect",
+    STR,
+    "",
+    "Where mirage net may look into the running stack: the path of a Unix socket, or a TCP port of the stack.",
+)
 DNS_PORT = boot_argument("dns-port", INT, 53, "UDP and TCP port to answer names on; 0 picks a free one.")
 DRAIN = boot_argument("drain", FLOAT, 5.0, "Seconds given to open requests when asked to stop.")
 
@@ -245,10 +251,18 @@ def network() -> Impl[object]:
         Device(
             "stack",
             NETWORK,
-            "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns})",
+            "run_on_stack(main(arguments), {device}, ipv4={ipv4}, ipv6={ipv6}, gateway={gateway}, dns={dns}, "
+            "inspect={inspect})",
             imports=("from mirage.runtime.boot import run as run_on_stack",),
             packages=("mirage-runtime>=0.1,<0.2",),
-            parameters={"device": DEVICE, "ipv4": IPV4, "ipv6": IPV6, "gateway": GATEWAY, "dns": DNS},
+            parameters={
+                "device": DEVICE,
+                "ipv4": IPV4,
+                "ipv6": IPV6,
+                "gateway": GATEWAY,
+                "dns": DNS,
+                "inspect": INSPECT,
+            },
             label="a TCP/IP stack of its own",
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mirage.types import MirageError
 
-__all__ = ["BuildError", "ToolError", "UsageError"]
+__all__ = ["BuildError", "NetworkError", "ToolError", "UsageError"]
 
 
 class ToolError(MirageError):
@@ -17,3 +17,7 @@ class UsageError(ToolError):
 
 class BuildError(ToolError):
     """The artifact cannot be made."""
+
+
+class NetworkError(ToolError):
+    """A running program cannot be looked into."""

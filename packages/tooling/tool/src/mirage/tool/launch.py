@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .devices import DNS_PORT, PORT
+from .devices import DNS_PORT, INSPECT, PORT
 from .errors import UsageError
 from .project import Project
 
@@ -21,6 +21,8 @@ __all__ = ["GATEWAY", "start_command"]
 GATEWAY = "gateway"
 _INTERFACE = "net0"
 _GIVEN = "{net}"
+_INSPECTED_AT = 9115
+"""The port of a virtual machine that `--inspect` leads to."""
 
 
 def start_command(
@@ -32,19 +34,27 @@ def start_command(
     publish: Sequence[str] = (),
     allow: Sequence[str] = (),
     memory: int | None = None,
+    inspect: str | None = None,
 ) -> list[str]:
     """The words that start `artifact` with the boot arguments `boot`. Raises `UsageError`.
 
     `net` is ``gateway`` (the default for a program with its own stack) or ``tap:NAME``. For the gateway `publish` are
     its publications, by default the port that the program serves on, and `allow` says whom the program may reach.
+    `inspect` is the path of the socket where `mirage net` may ask about the program's stack.
     """
     if project.stack is None:
         if net is not None:
             raise UsageError(f"{project.name} has no TCP/IP stack of its own to connect to {net}: build it with one")
         if publish or allow:
             raise UsageError("--publish and --allow are for the gateway, and the program uses the host's own network")
+        if inspect is not None:
+            raise UsageError("--inspect looks into a stack of the program's own, and it uses the host's: see ss(8)")
         return [*_program(project, artifact, memory, None), *boot]
     net = net or GATEWAY
+    guest = project.target.name == "hvt"
+    if inspect is not None:
+        _check_inspect(inspect, reachable=not guest or net == GATEWAY)
+        boot = [f"--{INSPECT.name}={_INSPECTED_AT if guest else inspect}", *boot]
     if net != GATEWAY:
         if not net.startswith("tap:") or not net[4:]:
             raise UsageError(f"--net takes {GATEWAY} or tap:NAME, and not {net!r}")
@@ -59,9 +69,23 @@ def start_command(
             "or use a TAP interface with  --net tap:NAME"
         )
     options = [word for each in publish or _served(project, boot) for word in ("--publish", each)]
+    if inspect is not None and guest:
+        options += ["--publish", f"unix:{inspect}:{_INSPECTED_AT}"]
     options += [word for each in allow for word in ("--allow", each)]
     program = [*_program(project, artifact, memory, _GIVEN), *boot]
     return [sys.executable, "-m", "mirage.gateway", "run", *options, "--", *program]
+
+
+def _check_inspect(path: str, *, reachable: bool) -> None:
+    if path.isdigit() or not path:
+        raise UsageError(
+            f"--inspect takes the path of a socket to be made, and {path!r} is none: ./{path or 'inspect'}"
+        )
+    if not reachable:
+        raise UsageError(
+            "--inspect leads into a virtual machine through the gateway; on a TAP interface have it answer at a port:  "
+            f"-- --inspect {_INSPECTED_AT}  and  mirage net show ADDRESS:{_INSPECTED_AT}"
+        )
 
 
 def _program(project: Project, artifact: Path, memory: int | None, net: str | None) -> list[str]:

@@ -61,6 +61,8 @@ class Interface:
         """Finished frames, each in parts. Whoever drives the stack takes them with `take_output`."""
         self.tap: Tap | None = None
         """Sees every frame: set it to a `mirage.tcpip.pcapng` writer, for instance."""
+        self.frames_in = self.octets_in = self.frames_out = self.octets_out = 0
+        """What has passed, super-frames as one; octets with the Ethernet header."""
         self.addresses: dict[bytes, InterfaceAddress] = {}
         self.groups: dict[bytes, int] = {}
         """Multicast groups, each with how many have joined it."""
@@ -95,6 +97,10 @@ class Interface:
         output = self.output
         if output:
             self.output = []
+            self.frames_out += len(output)
+            for _, parts in output:
+                for part in parts:
+                    self.octets_out += len(part)
             if self.tap is not None:
                 for meta, parts in output:
                     self.tap("out", meta, parts, now)

@@ -42,6 +42,11 @@ class Listener(Endpoint):
         return any(connection.state is not State.CLOSED for connection in self._ready)
 
     @property
+    def half_open(self) -> int:
+        """How many connections are being opened."""
+        return len(self._half_open)
+
+    @property
     def waiting(self) -> int:
         """How many connections wait to be accepted."""
         return len(self._ready)
