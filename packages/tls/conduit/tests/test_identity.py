@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from mirage.conduit import ConfigurationError, Identity
 
 

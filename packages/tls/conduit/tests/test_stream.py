@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mirage.conduit._stream import TlsProtocol
 from mirage.conduit.engine import Info, Received
 from mirage.conduit.errors import TlsFailure, Truncated

@@ -1,8 +1,8 @@
 """Connections by name: an endpoint becomes an asyncio transport or server, with the TLS implementation of one's choice.
 
-`connect` and `listen` take endpoints such as ``tls://example.org:443``. `ClientTls` and `ServerTls` say what is wanted of
-TLS; ``native`` is `mirage.tls`, ``openssl`` the standard library's `ssl`, and which of the two speaks is chosen at run
-time. Who the peer is, an authenticator of `mirage.x509` decides, for both implementations and in both roles.
+`connect` and `listen` take endpoints such as ``tls://example.org:443``. `ClientTls` and `ServerTls` say what is wanted
+of TLS; ``native`` is `mirage.tls`, ``openssl`` the standard library's `ssl`, and which of the two speaks is chosen at
+run time. Who the peer is, an authenticator of `mirage.x509` decides, for both implementations and in both roles.
 """
 
 from .connect import Listener, connect, listen

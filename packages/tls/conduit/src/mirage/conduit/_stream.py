@@ -1,4 +1,4 @@
-"""TLS between a transport and a protocol: `TlsProtocol` sits on any `asyncio.Transport`, `TlsTransport` is the other end.
+"""TLS between a transport and a protocol: `TlsProtocol` sits on any `asyncio.Transport`, `TlsTransport` is its top.
 
 Invariants:
 
@@ -7,8 +7,8 @@ Invariants:
 * Nothing is buffered for sending here: `write` gives records to the transport below, whose buffer and whose
   `pause_writing` are the application's. Towards the application, what one read brought waits in `_inbox` while it has
   paused reading, and nothing more is read.
-* The handshake has a time limit, and so has the end: `close` sends close_notify and waits for the peer's, or for the end
-  of the connection below, as long as octets of ours are still being taken, and `shutdown_timeout` at most when not.
+* The handshake has a time limit, and so has the end: `close` sends close_notify and waits for the peer's, or for the
+  end of the connection below, as long as octets of ours are still being taken, and `shutdown_timeout` at most when not.
 * An end without close_notify is `Truncated`, and reaches `connection_lost`; it is never taken for the end of the data.
 """
 

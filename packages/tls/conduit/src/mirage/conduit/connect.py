@@ -50,7 +50,9 @@ async def connect(
     protocol = factory()
     waiter: asyncio.Future[None] = loop.create_future()
     transport, wrapped = await loop.create_connection(
-        lambda: side.wrap(protocol, loop=loop, waiter=waiter, server_hostname=name or where.host), where.host, where.port
+        lambda: side.wrap(protocol, loop=loop, waiter=waiter, server_hostname=name or where.host),
+        where.host,
+        where.port,
     )
     try:
         await waiter
@@ -87,9 +89,7 @@ class Listener:
         if len(self._pending) >= self._most:
             return _Full()
         # The application's protocol is made now, as asyncio does, and hears of its connection after the handshake.
-        wrapped = self.tls.wrap(
-            self._factory(), loop=asyncio.get_running_loop(), settled=self._pending.discard
-        )
+        wrapped = self.tls.wrap(self._factory(), loop=asyncio.get_running_loop(), settled=self._pending.discard)
         self._pending.add(wrapped)
         return wrapped
 
@@ -126,9 +126,10 @@ async def listen(
     backlog: int = 1024,
     max_handshakes: int = MAX_HANDSHAKES,
 ) -> Listener:
-    """Listen; `factory` makes a protocol for each connection. Raises `InvalidEndpoint`, `ConfigurationError`, `OSError`.
+    """Listen; `factory` makes a protocol for each connection.
 
     An endpoint of TLS wants `tls`, and no other takes it: what should be private never becomes plain by accident.
+    Raises `InvalidEndpoint`, `ConfigurationError`, `OSError`.
     """
     where = parse_endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     if isinstance(where, Tls) and tls is None:

@@ -24,7 +24,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not self.chain:
-            raise ConfigurationError("there is no certificate: put the server's own first, those that signed it after it")
+            raise ConfigurationError(
+                "there is no certificate: put the server's own first, those that signed it after it"
+            )
         try:
             certificates = [Certificate.decode(der) for der in self.chain]
             public = certificates[0].public_key
@@ -50,7 +52,9 @@ class Identity:
             raise ConfigurationError(f"the PEM text cannot be used: {error}") from None
         if len(keys) != 1:
             found = "no private key" if not keys else f"{len(keys)} private keys"
-            raise ConfigurationError(f"the PEM text has {found}; it must have one, and the certificates that go with it")
+            raise ConfigurationError(
+                f"the PEM text has {found}; it must have one, and the certificates that go with it"
+            )
         if not chain:
             raise ConfigurationError("the PEM text has no certificate; it must have one that goes with the private key")
         return cls(tuple(chain), keys[0])

@@ -12,6 +12,7 @@ Who the peer is, our own authenticator decides, as with the native implementatio
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mirage.types import Buffer, MirageError
-from mirage.x509 import Certificate, X509Error
+from mirage.x509 import Certificate, ChainOfTrust, X509Error
 
 from .engine import Info, Received
 from .errors import ConfigurationError, PeerRefused, TlsFailure, Truncated
@@ -56,14 +57,13 @@ def server(side: ServerTls) -> Callable[[], Engine]:
     _load(context, side.identity.to_pem())
     context.sni_callback = _remember
     if side.authenticator is not None:
-        anchors = getattr(side.authenticator, "anchors", None)
-        if not anchors:
+        if not isinstance(side.authenticator, ChainOfTrust):
             raise ConfigurationError(
-                "as a server, OpenSSL judges clients by a chain of trust only; take chain_of_trust as authenticator, or "
-                "the native implementation"
+                "as a server, OpenSSL judges clients by a chain of trust only; take chain_of_trust as authenticator, "
+                "or the native implementation"
             )
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=b"".join(anchor.der for anchor in anchors))
+        context.load_verify_locations(cadata=b"".join(anchor.der for anchor in side.authenticator.anchors))
 
     def make() -> Engine:
         return Engine(context, None, side.authenticator, server_side=True)
@@ -194,10 +194,9 @@ class Engine:
         if self._closed or not self._done:
             return b""
         self._closed = True
-        try:
+        # It waits for the peer's, or the peer is beyond talking to: ours is written where it could be.
+        with contextlib.suppress(ssl.SSLError):
             self._object.unwrap()
-        except ssl.SSLError:
-            pass  # it waits for the peer's, or the peer is beyond talking to; ours is written where it could be
         return self._outgoing.read()
 
 
@@ -235,6 +234,10 @@ def _iana(name: str) -> str:
     """OpenSSL's own names of TLS 1.2 suites as the registry has them; those of 1.3 are the registry's already."""
     if name.startswith("TLS_"):
         return name
-    words = name.replace("CHACHA20-POLY1305", "CHACHA20-POLY1305-SHA256").replace("AES128", "AES_128").replace("AES256", "AES_256")
+    words = (
+        name.replace("CHACHA20-POLY1305", "CHACHA20-POLY1305-SHA256")
+        .replace("AES128", "AES_128")
+        .replace("AES256", "AES_256")
+    )
     exchange, sign, *rest = words.replace("-", "_").split("_")
     return f"TLS_{exchange}_{sign}_WITH_{'_'.join(rest)}"

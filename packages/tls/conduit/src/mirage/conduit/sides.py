@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
-from mirage.types import MirageError
-from mirage.x509 import chain_of_trust, system_roots
+from mirage.x509 import Authenticator, UnusableInput, chain_of_trust, system_roots
 
 from ._stream import TlsProtocol
 from .engine import Engine
@@ -27,21 +26,13 @@ from .identity import Identity
 
 __all__ = ["IMPLEMENTATIONS", "Authenticator", "ClientTls", "ServerTls", "Side", "implementation"]
 
-IMPLEMENTATIONS: Final = {
+IMPLEMENTATIONS: Final[dict[str, str]] = {
     "native": "pip install 'mirage-conduit[native]'",
     "openssl": "install a Python that was built with OpenSSL (the module ssl)",
 }
 """Each with what to do where it is absent."""
 
 VERSIONS: Final = ("TLSv1.3", "TLSv1.2")
-
-
-class Authenticator(Protocol):
-    """Who decides whether the peer is who it should be: `mirage.x509` makes them. One type for both implementations."""
-
-    def __call__(self, chain: Any, *, name: Any, role: Any, now: float, ocsp: bytes | None) -> object:
-        """Return if the peer is accepted. Raises `mirage.x509.ValidationError`."""
-        ...
 
 
 class Side(Protocol):
@@ -65,7 +56,10 @@ def implementation(explicit: str | None = None, environment: Mapping[str, str] |
     """The name of the implementation that is to be used. Raises `ConfigurationError` for one that does not exist."""
     chosen, where = explicit, "implementation"
     if chosen is None:
-        chosen, where = (os.environ if environment is None else environment).get("CONDUIT_TLS") or "native", "CONDUIT_TLS"
+        chosen, where = (
+            (os.environ if environment is None else environment).get("CONDUIT_TLS") or "native",
+            "CONDUIT_TLS",
+        )
     if chosen not in IMPLEMENTATIONS:
         raise ConfigurationError(f"{where} is {chosen!r}; it must be one of {', '.join(IMPLEMENTATIONS)}")
     return chosen
@@ -83,7 +77,10 @@ def _module(name: str) -> ModuleType:
 
 @cache
 def _system_authenticator() -> Authenticator:
-    return cast(Authenticator, chain_of_trust(system_roots()))
+    try:
+        return chain_of_trust(system_roots())
+    except UnusableInput as error:
+        raise ConfigurationError(f"no authenticator was given, and the system's roots cannot be had: {error}") from None
 
 
 def _check(versions: tuple[str, ...], alpn: tuple[str, ...]) -> None:
@@ -200,8 +197,3 @@ class ServerTls:
     def with_identity(self, identity: Identity) -> ServerTls:
         """The same with another certificate; connections that are there keep what they have."""
         return replace(self, identity=identity)
-
-
-def refusal(error: MirageError) -> str:
-    """The machine's word for why a peer was refused."""
-    return str(getattr(error, "reason", ""))

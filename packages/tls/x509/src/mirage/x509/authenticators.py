@@ -120,6 +120,11 @@ class ChainOfTrust:
         self._revocation = revocation or Revocation()
         self._policies, self._require_policy = policies, require_policy
 
+    @property
+    def anchors(self) -> tuple[Certificate, ...]:
+        """Whose signatures are believed in the end."""
+        return tuple(anchor for named in self._anchors.values() for anchor in named)
+
     def __call__(
         self,
         chain: Presented,
