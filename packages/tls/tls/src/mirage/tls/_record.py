@@ -120,7 +120,7 @@ class Writer:
 class Reader:
     """Takes records apart. `limit` is the most octets of content that one may have."""
 
-    __slots__ = ("_buffer", "_early_budget", "keys", "limit", "versions")
+    __slots__ = ("_buffer", "_early_budget", "keys", "limit", "plain_alerts", "versions")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -129,6 +129,8 @@ class Reader:
         self.versions = range(0x0300, 0x0400)
         """What the version field of a record without protection may hold."""
         self._early_budget = -1
+        self.plain_alerts = False
+        """Whether the peer may not have our keys yet, and so may send an alert without protection."""
 
     def skip_early(self, budget: int) -> None:
         """Drop records that do not open, up to so many octets: early data that was not accepted (RFC 8446 4.2.10).
@@ -256,7 +258,10 @@ class Reader:
         if keys.version == TLS13:
             if kind == ContentType.DATA:
                 return self._open_early(keys, source, view, at, stop)
-            return kind, source[at + 5 : stop]  # CCS, or an alert from before the keys; the connection judges it
+            # RFC 8446 5: whatever else is not protected was put there by somebody else; CCS the connection judges
+            if kind != ContentType.CCS and not (kind == ContentType.ALERT and self.plain_alerts and not keys.sequence):
+                raise PeerMisbehaved("a record without protection", Alert.UNEXPECTED_MESSAGE)
+            return kind, source[at + 5 : stop]
         start, size = at + 5 + keys.explicit, stop - at - 5 - keys.explicit - keys.tag
         if size < 0:
             raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)

@@ -1,0 +1,2 @@
+def server_hello(hello, message, offer, link):
+    raise NotImplementedError

@@ -1,0 +1,2 @@
+def client_hello(hello, message, link):
+    raise NotImplementedError
