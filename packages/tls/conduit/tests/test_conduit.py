@@ -7,14 +7,12 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from mirage.conduit import (
-    Authenticator,
     ClientTls,
     ConfigurationError,
-    Identity,
     ImplementationUnavailable,
     Info,
     Listener,
@@ -28,20 +26,12 @@ from mirage.conduit import (
     implementation,
     listen,
 )
+from mirage.conduit.testing import Authority
 
 IMPLEMENTATIONS = ("native", "openssl")
 PAIRS = list(itertools.product(IMPLEMENTATIONS, IMPLEMENTATIONS))
 each_pair = pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 each = pytest.mark.parametrize("ours", IMPLEMENTATIONS)
-
-
-class Authority(Protocol):
-    """What `conftest.py` makes."""
-
-    authenticator: Authenticator
-    root_pem: Path
-
-    def identity(self, *names: str, days: float = 30, client: bool = False) -> Identity: ...
 
 
 class Echo(asyncio.Protocol):

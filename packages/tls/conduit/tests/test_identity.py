@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mirage.conduit import ConfigurationError, Identity
+from mirage.conduit.testing import Authority
 
 
-def test_one_text_or_two(authority: Any, tmp_path: Path) -> None:
+def test_one_text_or_two(authority: Authority, tmp_path: Path) -> None:
     """The key may stand before, behind or apart from the certificates; `to_pem` gives one text with all."""
     pem = authority.issue("site.test")
     at = pem.index(b"-----BEGIN PRIVATE")
@@ -22,7 +22,7 @@ def test_one_text_or_two(authority: Any, tmp_path: Path) -> None:
     assert b"PRIVATE" not in repr(whole).encode()
 
 
-def test_the_error_says_what_is_missing(authority: Any, tmp_path: Path) -> None:
+def test_the_error_says_what_is_missing(authority: Authority, tmp_path: Path) -> None:
     """Each mistake has its own message, with the file's name."""
     pem = authority.issue("site.test")
     at = pem.index(b"-----BEGIN PRIVATE")

@@ -19,7 +19,7 @@ from .errors import (
     Truncated,
 )
 from .identity import Identity
-from .sides import Authenticator, ClientTls, ServerTls, Side, implementation
+from .sides import Authenticator, ClientTls, ServerTls, Side, implementation, trust
 
 __all__ = [
     "Authenticator",
@@ -45,4 +45,5 @@ __all__ = [
     "implementation",
     "listen",
     "parse_endpoint",
+    "trust",
 ]

@@ -17,14 +17,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Protocol
 
-from mirage.x509 import Authenticator, UnusableInput, chain_of_trust, system_roots
+from mirage.x509 import Authenticator, Certificate, UnusableInput, X509Error, chain_of_trust, system_roots
 
 from ._stream import TlsProtocol
 from .engine import Engine
 from .errors import ConfigurationError, ImplementationUnavailable
 from .identity import Identity
 
-__all__ = ["IMPLEMENTATIONS", "Authenticator", "ClientTls", "ServerTls", "Side", "implementation"]
+__all__ = ["IMPLEMENTATIONS", "Authenticator", "ClientTls", "ServerTls", "Side", "implementation", "trust"]
 
 IMPLEMENTATIONS: Final[dict[str, str]] = {
     "native": "pip install 'mirage-conduit[native]'",
@@ -81,6 +81,16 @@ def _system_authenticator() -> Authenticator:
         return chain_of_trust(system_roots())
     except UnusableInput as error:
         raise ConfigurationError(f"no authenticator was given, and the system's roots cannot be had: {error}") from None
+
+
+def trust(roots: str | os.PathLike[str]) -> Authenticator:
+    """Who trusts the certificates in a file. Raises `ConfigurationError`."""
+    try:
+        return chain_of_trust(Certificate.load(os.fspath(roots)))
+    except OSError as error:
+        raise ConfigurationError(f"{os.fspath(roots)} cannot be read: {error.strerror or error}") from None
+    except X509Error as error:
+        raise ConfigurationError(f"{os.fspath(roots)} has no certificate to trust: {error}") from None
 
 
 def _check(versions: tuple[str, ...], alpn: tuple[str, ...]) -> None:
