@@ -23,8 +23,8 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 """For the cases that name no time."""
 
 _COMMON_NAME = (
-    "the certificate has the common name example.com, which its subjectAltName does not repeat; CA/B 7.1.4.3 forbids that, "
-    "and webpki::cn::not-in-san wants it refused"
+    "the certificate has the common name example.com, which its subjectAltName does not repeat; CA/B 7.1.4.3 forbids "
+    "that, and webpki::cn::not-in-san wants it refused"
 )
 DIFFERENCES = {
     "webpki::nc::nc-permits-dns-san-pattern": _COMMON_NAME,

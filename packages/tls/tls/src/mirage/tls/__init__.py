@@ -18,7 +18,7 @@ from ._events import (
     TicketReceived,
 )
 from ._info import Info
-from .config import Authenticator, ClientConfig, ServerConfig
+from .config import ClientConfig, ServerConfig
 from .connection import Connection, client, server
 from .errors import (
     AlertReceived,
@@ -38,7 +38,6 @@ __all__ = [
     "Alert",
     "AlertReceived",
     "ApplicationData",
-    "Authenticator",
     "ClientConfig",
     "ConfigurationError",
     "Connection",

@@ -154,6 +154,7 @@ class Link(Generic[_Config_co]):
         """The handshake is done."""
         self.done = True
         self.reader.plain_alerts = False
+        self.transcript.forget()
         self.events.append(HandshakeDone(self.info()))
 
     def info(self) -> Info:

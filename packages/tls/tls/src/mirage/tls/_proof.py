@@ -98,12 +98,9 @@ def receive_certificate(
         if len(entries) != 1:
             raise PeerMisbehaved("one raw public key is sent, not several")
         link.peer_key = entries[0][0]
-        key = trust.read_key(link.peer_key)
-        trust.judge_key(config.authenticator, link.peer_key, name=name, role=role, now=link.now)
-        return key
+        return trust.judge_key(config.authenticator, link.peer_key, name=name, role=role, now=link.now)
     link.peer_chain = trust.read_chain([der for der, _ in entries])
-    trust.judge_chain(config.authenticator, link.peer_chain, name=name, role=role, now=link.now, ocsp=link.ocsp)
-    return trust.leaf_key(link.peer_chain)
+    return trust.judge(config.authenticator, link.peer_chain, name=name, role=role, now=link.now, ocsp=link.ocsp)
 
 
 def check_verify(message: Message, link: Link[Any], key: PublicKey, *, server: bool) -> None:

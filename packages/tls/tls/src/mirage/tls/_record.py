@@ -180,7 +180,9 @@ class Reader:
 
     def _check_header(self, kind: int, version: int, length: int) -> None:
         if not ContentType.CCS <= kind <= ContentType.DATA:
-            raise PeerMisbehaved(f"a record of the unknown type {kind}: no TLS is spoken here", Alert.UNEXPECTED_MESSAGE)
+            raise PeerMisbehaved(
+                f"a record of the unknown type {kind}: no TLS is spoken here", Alert.UNEXPECTED_MESSAGE
+            )
         if version not in self.versions:
             raise PeerMisbehaved(f"a record of version {version:#06x}", Alert.PROTOCOL_VERSION)
         keys = self.keys

@@ -30,26 +30,36 @@ __all__ = [
 
 
 class Transcript:
-    """The running hash of the handshake's messages. Before the hash is known the messages themselves are kept."""
+    """The running hash of the handshake's messages. Before the hash is known the messages are kept."""
 
-    __slots__ = ("_hash", "_messages", "algorithm")
+    __slots__ = ("_chosen", "_hash", "_messages")
 
     def __init__(self) -> None:
         self._messages: list[bytes] | None = []
-        self.algorithm: HashAlgorithm | None = None
+        self._chosen = False
 
     def add(self, raw: bytes) -> None:
         """One more message, with its header."""
         if self._messages is not None:
             self._messages.append(raw)
-        else:
+        if self._chosen:
             self._hash.update(raw)
 
-    def choose(self, algorithm: HashAlgorithm) -> None:
-        """From now on the hash is known."""
+    def choose(self, algorithm: HashAlgorithm, *, keep: bool = False) -> None:
+        """From now on the hash is known. `keep` the messages too: TLS 1.2 signs them with another hash."""
         assert self._messages is not None
         self._hash = algorithm.new(b"".join(self._messages))
-        self.algorithm = algorithm
+        self._chosen = True
+        if not keep:
+            self._messages = None
+
+    def messages(self) -> bytes:
+        """All of them, where they are kept."""
+        assert self._messages is not None
+        return b"".join(self._messages)
+
+    def forget(self) -> None:
+        """Keep the messages no longer."""
         self._messages = None
 
     def retry(self, algorithm: HashAlgorithm) -> None:

@@ -42,7 +42,7 @@ from .errors import Failure, NothingInCommon, PeerMisbehaved
 from .identity import Identity
 from .tickets import MAX_LIFETIME, ServerSession
 
-__all__ = ["client_hello"]
+__all__ = ["client_hello", "still_trusted"]
 
 _PSK_DHE_KE = 1
 
@@ -300,7 +300,7 @@ def _resume(hello: ClientHello, message: Message, link: ServerLink) -> ServerSes
     key = derive(algorithm, early_secret(algorithm, session.secret), "res binder", empty_hash(algorithm))
     if not equal(offer.binders[0], finished_data(algorithm, key, digest)):
         raise PeerMisbehaved("the binder of a session is not right", Alert.DECRYPT_ERROR)
-    if session.peer and not _still_trusted(session, link):
+    if session.peer and not still_trusted(session, link):
         return None
     link.resumed = True
     if Ext.EARLY_DATA in items and not link.retried:
@@ -320,7 +320,7 @@ def _fits(session: ServerSession, link: ServerLink) -> bool:
     return 0 <= link.now + 1 - session.created and link.now - session.created < MAX_LIFETIME
 
 
-def _still_trusted(session: ServerSession, link: ServerLink) -> bool:
+def still_trusted(session: ServerSession, link: ServerLink) -> bool:
     """The client's certificate is judged again: it may have expired, or another authenticator may be asked now."""
     authenticator = link.config.authenticator
     if authenticator is None:
@@ -331,7 +331,7 @@ def _still_trusted(session: ServerSession, link: ServerLink) -> bool:
             link.peer_key = session.peer[0]
         else:
             chain = trust.read_chain(list(session.peer))
-            trust.judge_chain(authenticator, chain, name=None, role="client", now=link.now, ocsp=None)
+            trust.judge(authenticator, chain, name=None, role="client", now=link.now, ocsp=None)
             link.peer_chain = chain
     except Failure:
         return False
@@ -428,7 +428,7 @@ def _send_ticket(number: int, resumption: bytes, link: ServerLink) -> None:
     """RFC 8446 4.6.1."""
     config, algorithm = link.config, link.suite.hash
     assert config.tickets is not None
-    peer = (link.peer_key,) if link.peer_key else tuple([trust.encoded(one) for one in link.peer_chain])
+    peer = (link.peer_key,) if link.peer_key else tuple([one.der for one in link.peer_chain])
     if sum(map(len, peer)) > 16_000:
         return  # it would not fit a ticket
     nonce = number.to_bytes(1, "big")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from mirage.crypto import SHA256
+from mirage.x509 import Authenticator
 
 from . import _compression as compression
 from ._constants import (
@@ -26,16 +27,9 @@ from .errors import ConfigurationError
 from .identity import Identity
 from .tickets import ReplayGuard, TicketKeys
 
-__all__ = ["Authenticator", "ClientConfig", "ServerConfig"]
+__all__ = ["ClientConfig", "ServerConfig"]
 
 VERSIONS = {"TLSv1.3": TLS13, "TLSv1.2": TLS12}
-
-
-class Authenticator(Protocol):
-    """Who decides whether the peer is who it should be: `mirage.x509` makes them."""
-
-    def __call__(self, chain: Any, *, name: Any, role: Any, now: float, ocsp: bytes | None) -> object:
-        """Return if the peer is accepted. Raises `mirage.x509.ValidationError`."""
 
 
 _Value = TypeVar("_Value")
@@ -223,7 +217,7 @@ class ServerConfig(_Config):
                 raise ConfigurationError("early_data is a number of octets, below 4 GiB")
         elif self.replay_guard is not None:
             raise ConfigurationError("replay_guard guards early_data, which is 0; give that a number of octets")
-        described = repr((self.client_certificates, self.raw_public_keys, self.authenticator, self.client_authorities))
+        described = repr((self.client_certificates, self.raw_public_keys, self.client_authorities))
         self._set("scope", SHA256.digest(described.encode())[:8])
 
     def with_identities(self, *identities: Identity) -> ServerConfig:

@@ -17,6 +17,7 @@ from ._info import Info
 from ._link import Link, Message
 from ._schedule import derive, empty_hash, expand_label, next_traffic_secret, prf
 from ._server import WaitClientHello
+from ._trust import end_point, needs_name, read_own_chain
 from ._wire import message as wire_message
 from .config import ClientConfig, ServerConfig
 from .errors import AlertReceived, Failure, PeerMisbehaved, Truncated, UsageError
@@ -39,6 +40,8 @@ def client(
 ) -> Connection:
     """A connection to the server called `name`, a DNS name in ASCII or an IP address; None only where the authenticator
     needs none. The first `handle` starts it. Raises `UsageError` for what is no name."""
+    if name is None and needs_name(config.authenticator):
+        raise UsageError("a chain of trust says nothing without the name it shall be for; give the server's name")
     if name is not None:
         if not name.isascii() or not name or len(name) > 253 or any(c <= " " or c == "\x7f" for c in name):
             raise UsageError(f"{name!r} is no host name; encode other scripts as A-labels (IDNA) first")
@@ -236,12 +239,10 @@ class Connection:
                 raise UsageError("tls-unique is not for TLS 1.3 (RFC 9266 3); use tls-exporter")
             return bytes(link.first_finished)
         if kind == "tls-server-end-point":
-            from ._trust import end_point  # noqa: PLC0415
-
-            found = end_point(link.peer_chain if self._is_client else link.identity)
-            if found is None:
+            chain = link.peer_chain if self._is_client else read_own_chain(link.identity.chain if link.identity else ())
+            if not chain:
                 raise UsageError("the server showed no certificate on this connection; use tls-exporter")
-            return found
+            return end_point(chain[0])
         raise UsageError(f"no channel binding is called {kind}; there are tls-exporter, tls-unique, tls-server-end-point")
 
     # inside

@@ -67,7 +67,10 @@ def check_key(certificate: Certificate, profile: Profile) -> PublicKey:
 
 
 def check_common(certificate: Certificate, profile: Profile, anchor: bool = False) -> None:
-    """What holds for every certificate; an anchor's serial number identifies nothing. Raises `ValidationError`, `InvalidEncoding`."""
+    """What holds for every certificate; an anchor's serial number identifies nothing.
+
+    Raises `ValidationError`, `InvalidEncoding`.
+    """
     fields, rules = certificate.fields, profile.rules
     if fields.version != 2:
         raise _bad(certificate, f"is of version {certificate.version}, without the extensions that say what it is for")
@@ -125,7 +128,10 @@ def _check_alt_names(certificate: Certificate, rules: frozenset[str]) -> None:
 
 
 def check_ca(certificate: Certificate, profile: Profile, below: int) -> None:
-    """A certificate that signed another, with `below` further CAs, not self-issued, under it. RFC 5280 6.1.4 (k) to (n)."""
+    """A certificate that signed another, with `below` further CAs, not self-issued, under it.
+
+    RFC 5280 6.1.4 (k) to (n).
+    """
     constraints = certificate.basic_constraints
     if constraints is None or not constraints.ca:
         raise ValidationError("not-a-ca", f"{certificate!r} signed another, but is not a CA's")
@@ -189,7 +195,7 @@ def check_leaf(certificate: Certificate, profile: Profile, role: str) -> None:
         purposes is None or PURPOSES["any"] in purposes or _critical(certificate, ext.EXTENDED_KEY_USAGE)
     ):
         raise ValidationError("bad-purpose", f"{certificate!r} does not say, uncritically, that it is for {role}s")
-    if "common-name" in rules:
+    if "common-name" in rules and role == "server":
         _check_common_names(certificate)
 
 
@@ -202,7 +208,7 @@ def _check_common_names(certificate: Certificate) -> None:
 
 
 def check_anchor(certificate: Certificate, profile: Profile, below: int) -> None:
-    """A trust anchor: what it says of itself counts as far as it says something, and under stricter profiles must be said."""
+    """A trust anchor: what it says of itself counts, and under stricter profiles it must say it."""
     if "anchor" in profile.rules:
         check_common(certificate, profile, anchor=True)
         check_ca(certificate, profile, below)

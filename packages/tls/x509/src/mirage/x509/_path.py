@@ -2,7 +2,8 @@
 
 From the leaf, depth first: at each certificate first the anchors that could have signed it, then the intermediates that
 came with it. A certificate is checked by itself before its signature is verified, and a path that reaches an anchor is
-checked as a whole; when that fails, the search goes on. The error of the most advanced failure is the one that is raised.
+checked as a whole; when that fails, the search goes on. The error of the most advanced failure is the one that is
+raised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certificate policies (RFC 5280 6.1.2 to 6.1.5), as sets in place of the tree: the tree may grow without bound, these not.
+"""Certificate policies (RFC 5280 6.1.2 to 6.1.5), as sets: unlike the tree, these cannot grow without bound.
 
 For each policy that the next certificate may name, we keep the policies of the first certificate under the anchor from
 which it descends. A node of the tree under anyPolicy begins a new such line.
@@ -24,7 +24,7 @@ MAX_POLICIES = 256
 def check_policies(
     path: Sequence[Certificate], wanted: frozenset[Oid], require: bool, any_inhibited: bool = False
 ) -> frozenset[Oid]:
-    """The policies under which a path (the leaf first, its anchor left out) is valid. Raises `ValidationError` (policy).
+    """The policies under which a path, leaf first and without anchor, is valid. Raises `ValidationError` (policy).
 
     `wanted` empty means any; `require` makes it an error that there is none. `any_inhibited` is the initial
     inhibitAnyPolicy.

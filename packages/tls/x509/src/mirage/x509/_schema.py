@@ -1,4 +1,4 @@
-"""The grammars that everything in the package shares: RFC 5280 4.1 and appendix A, as far as more than one file needs it."""
+"""The grammars that everything in the package shares: RFC 5280 4.1 and appendix A, as far as is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signature algorithms: from an AlgorithmIdentifier to a scheme of `mirage.crypto` and back (RFC 3279, 4055, 5758, 8410)."""
+"""Signature algorithms: from an AlgorithmIdentifier to a scheme and back (RFC 3279, 4055, 5758, 8410)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ _PSS_PARAMETERS = sequence(
 
 @lru_cache(maxsize=256)
 def scheme_of(octets: bytes) -> SignatureScheme:
-    """The scheme that an AlgorithmIdentifier names. Raises `ValidationError` (weak-signature) for any that is not taken."""
+    """The scheme that an AlgorithmIdentifier names.
+
+    Raises `ValidationError` (weak-signature) for any that is not taken.
+    """
     try:
         found = ALGORITHM.decode(octets)
     except Asn1Error as error:

@@ -1,7 +1,7 @@
 """Authenticators: what decides whether a peer is who it should be. One interface for TLS in both roles.
 
-``authenticator(chain, name=..., role=..., now=...) -> Validated`` or `ValidationError`. Time is an argument; nothing here
-reads a clock or a network.
+``authenticator(chain, name=..., role=..., now=...) -> Validated`` or `ValidationError`. Time is an argument; nothing
+here reads a clock or a network.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Authenticator(Protocol):
     ) -> Validated:
         """Return if the peer, whose part is `role` ("server" or "client"), is the one called `name`.
 
-        `name` None asks for no name, as a server does of its clients. `now` is aware, or seconds of the epoch. `ocsp` is
-        a stapled OCSP response. Raises `ValidationError`.
+        `name` None asks for no name, as a server does of its clients. `now` is aware, or seconds of the epoch. `ocsp`
+        is a stapled OCSP response. Raises `ValidationError`.
         """
         ...
 
@@ -162,8 +162,8 @@ def chain_of_trust(
 ) -> ChainOfTrust:
     """Trust the peers that have a path to one of `anchors` (RFC 5280 6). Raises `UnusableInput` for no anchor.
 
-    `profile` says how strict to be; `revocation` which lists and responses to ask; `policies` which certificate policies are
-    wanted (none: any), and `require_policy` that there must be one.
+    `profile` says how strict to be; `revocation` which lists and responses to ask; `policies` which certificate
+    policies are wanted (none: any), and `require_policy` that there must be one.
     """
     return ChainOfTrust(
         anchors,
@@ -300,7 +300,8 @@ _FINGERPRINT = re.compile(r"(key-fp|cert-fp):([a-zA-Z0-9-]+):([0-9a-fA-F:]+)")
 def from_string(text: str) -> Authenticator:
     """An authenticator from a configuration's text. Raises `UnusableInput`, which says what the forms are.
 
-    ``system``, ``chain:FILE[;profile=web]`` (PEM or DER), ``key-fp:sha256:HEX``, ``cert-fp:sha256:HEX``, ``raw-key:FILE`` (PEM).
+    ``system``, ``chain:FILE[;profile=web]`` (PEM or DER), ``key-fp:sha256:HEX``, ``cert-fp:sha256:HEX``,
+    ``raw-key:FILE`` (PEM).
     """
     kind, _, rest = text.partition(":")
     try:

@@ -122,7 +122,10 @@ class Certificate:
     # Extensions.
 
     def extension(self, oid: Oid) -> Any:
-        """The value of an extension, None where it is absent. Raises `InvalidEncoding`, `KeyError` for an unknown one."""
+        """The value of an extension, None where it is absent.
+
+        Raises `InvalidEncoding`, `KeyError` for an unknown one.
+        """
         value = self._by_oid.get(oid, _ABSENT)
         if value is _ABSENT:
             value = None

@@ -12,7 +12,7 @@ class X509Error(MirageError):
 
 
 class InvalidEncoding(X509Error, ValueError):
-    """Remote misbehaviour: the octets are no certificate (or request, list, response, store); the message says where."""
+    """Remote misbehaviour: octets that are no certificate (request, list, response, store); the message says where."""
 
 
 class BadPassword(X509Error, ValueError):

@@ -51,7 +51,10 @@ def expected_name(name: PeerName) -> Chosen:
 
 
 def match(certificate: Certificate, name: PeerName) -> None:
-    """Return if the certificate has this name, among its alternative names only. Raises `ValidationError` (bad-name)."""
+    """Return if the certificate has this name, among its alternative names only.
+
+    Raises `ValidationError` (bad-name).
+    """
     wanted = expected_name(name)
     for found in certificate.alt_names:
         if found.name == wanted.name and _same(wanted, found.value):

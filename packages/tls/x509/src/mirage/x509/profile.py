@@ -1,7 +1,7 @@
 """How strictly the standards are held to: a profile is a name and a set of rules, beyond what is always checked.
 
-Always checked, since trust hangs on it: signatures and their algorithms, key sizes, validity, CA bits and key usage, path
-lengths, purposes, names and name constraints, policies, critical extensions, well-formed encodings.
+Always checked, since trust hangs on it: signatures and their algorithms, key sizes, validity, CA bits and key usage,
+path lengths, purposes, names and name constraints, policies, critical extensions, well-formed encodings.
 """
 
 from __future__ import annotations

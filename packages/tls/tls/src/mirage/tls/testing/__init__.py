@@ -6,18 +6,33 @@ Nothing here is for production: `accept_anyone` is what its name says.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Any
+
+from mirage.crypto import PublicKey
+from mirage.x509 import Certificate, Presented, Validated, chain_of_trust
 
 from .. import ClientConfig, Connection, Event, Identity, ServerConfig, client, server
 from ..tickets import Session
 from ._certificates import Issued, issue
 
-__all__ = ["Issued", "accept_anyone", "connect", "issue", "randomness", "shuttle"]
+__all__ = ["Issued", "accept_anyone", "configurations", "connect", "issue", "randomness", "shuttle"]
 
 
-def accept_anyone(chain: Any, **_: Any) -> None:
+def accept_anyone(chain: Presented, **_: Any) -> Validated:
     """An authenticator for tests that are not about authentication."""
+    return Validated(chain if isinstance(chain, PublicKey) else chain[0].public_key)
+
+
+def configurations(*names: str, now: float | None = None) -> tuple[ClientConfig, ServerConfig]:
+    """A server that is called `names`, with a certificate of a CA made for it, and a client that trusts this CA."""
+    now = time.time() if now is None else now
+    ca = issue("CA for tests", now=now)
+    leaf = issue(names[0], ca, hosts=names, now=now)
+    authenticator = chain_of_trust([Certificate.decode(ca.der)])
+    identity = Identity((leaf.der,), leaf.key)
+    return ClientConfig(authenticator=authenticator), ServerConfig(identities=(identity,))
 
 
 def randomness(seed: str) -> Callable[[int], bytes]:
