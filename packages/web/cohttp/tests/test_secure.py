@@ -6,7 +6,6 @@ import asyncio
 from typing import cast
 
 import pytest
-
 from mirage.cohttp import Headers, Request, Response
 from mirage.cohttp.message import EmptyBody
 from mirage.cohttp.secure import redirect_to_https, strict_transport

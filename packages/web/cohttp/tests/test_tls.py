@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mirage.cohttp import Client, ConnectionLost, FileBody, Request, Response, TLSUnavailable, blocking, serve
+from mirage.cohttp import ConnectionLost, FileBody, Request, Response, TLSUnavailable, blocking, serve
+from mirage.cohttp.client import Client
 from mirage.cohttp.curl import main as curl
 from mirage.conduit import ClientTls, ServerTls
 from mirage.conduit.testing import Authority

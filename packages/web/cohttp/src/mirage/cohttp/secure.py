@@ -17,8 +17,8 @@ YEAR: Final = 365 * 24 * 3600
 def redirect_to_https(port: int = 443) -> Service:
     """Answers every request with its own place under https, path and query included, at another port of the host.
 
-    The status is 308, with which a client sends the same method and content again (RFC 9110 section 15.4.9). The host is
-    the one that the request names, as it must: nothing else knows by which of its names the server was meant.
+    The status is 308, with which a client sends the same method and content again (RFC 9110 section 15.4.9). The host
+    is the one that the request names, as it must: nothing else knows by which of its names the server was meant.
     """
 
     def service(request: Request) -> Response:
