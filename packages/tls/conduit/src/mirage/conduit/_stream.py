@@ -69,7 +69,7 @@ class TlsTransport(transports._FlowControlMixin, transports.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """See `asyncio`."""
-        return self._tls.application
+        return cast(asyncio.BaseProtocol, self._tls.application)
 
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""

@@ -48,9 +48,9 @@ class Sessions:
 
     def take(self, name: str, now: float) -> tls.Session | None:
         """The newest that the server may still know, which is then used up."""
-        kept = self._kept.get(name, ())
+        kept = self._kept.get(name)
         while kept:
-            session = kept.pop()  # type: ignore[union-attr]  # the empty tuple never gets here
+            session = kept.pop()
             if session.is_fresh(now):
                 return session
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -117,8 +118,8 @@ class ClientTls:
     """Seconds; 10 by default."""
     shutdown_timeout: float | None = None
     """Seconds that `close` waits for the peer while nothing moves; 5 by default."""
-    wall_clock: Callable[[], float] | None = field(default=None, repr=False)
-    """Seconds since the epoch, for certificates; the system's by default."""
+    wall_clock: Callable[[], float] = field(default=time.time, repr=False)
+    """Seconds since the epoch, for certificates."""
     _make: Callable[[str | None], Engine] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -147,7 +148,7 @@ class ClientTls:
             waiter=waiter,
             handshake_timeout=self.handshake_timeout if handshake_timeout is None else handshake_timeout,
             shutdown_timeout=self.shutdown_timeout if shutdown_timeout is None else shutdown_timeout,
-            **({} if self.wall_clock is None else {"wall_clock": self.wall_clock}),
+            wall_clock=self.wall_clock,
         )
 
     def engine(self, server_hostname: str | None) -> Engine:
@@ -168,7 +169,7 @@ class ServerTls:
     implementation: str | None = None
     handshake_timeout: float | None = None
     shutdown_timeout: float | None = None
-    wall_clock: Callable[[], float] | None = field(default=None, repr=False)
+    wall_clock: Callable[[], float] = field(default=time.time, repr=False)
     _make: Callable[[], Engine] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -197,7 +198,7 @@ class ServerTls:
             handshake_timeout=self.handshake_timeout if handshake_timeout is None else handshake_timeout,
             shutdown_timeout=self.shutdown_timeout if shutdown_timeout is None else shutdown_timeout,
             settled=settled,
-            **({} if self.wall_clock is None else {"wall_clock": self.wall_clock}),
+            wall_clock=self.wall_clock,
         )
 
     def engine(self) -> Engine:
