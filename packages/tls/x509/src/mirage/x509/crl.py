@@ -259,7 +259,10 @@ def make_crl(
         return None if why == "unspecified" else [Extension(_REASON, False, REASON_CODE.encode(why))]
 
     try:
-        entries = [_Entry(serial, each.time, reason(each.reason)) for serial, each in sorted(revoked.items())]
+        entries = [
+            _Entry(serial, each.time.replace(microsecond=0), reason(each.reason))
+            for serial, each in sorted(revoked.items())
+        ]
         tbs = _TBS.encode(
             _Tbs(
                 version=1,

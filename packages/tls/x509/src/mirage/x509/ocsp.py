@@ -302,7 +302,12 @@ def make_response(
     singles = [
         _Single(
             certificate_id(about, issuer) if isinstance(about, Certificate) else about,
-            Chosen("revoked", _RevokedInfo(status.time, None if status.reason == "unspecified" else status.reason))
+            Chosen(
+                "revoked",
+                _RevokedInfo(
+                    status.time.replace(microsecond=0), None if status.reason == "unspecified" else status.reason
+                ),
+            )
             if isinstance(status, Revoked)
             else Chosen(status, None),
             now,
