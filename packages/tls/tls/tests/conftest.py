@@ -26,7 +26,7 @@ KEYS: dict[str, Callable[[], PrivateKey]] = {
 
 
 class Pki:
-    """A CA, and certificates for one host with keys of every kind. Good for many years, since OpenSSL has its own clock."""
+    """A CA, and certificates for one host with keys of every kind; good for years, since OpenSSL has its own clock."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -121,7 +121,9 @@ def stdlib() -> Any:
         now, name = NOW, NAME
 
         @staticmethod
-        def context(pki: Pki, *, server: bool, kind: str | None = "secp256r1", version: str = "TLSv1_3") -> ssl.SSLContext:
+        def context(
+            pki: Pki, *, server: bool, kind: str | None = "secp256r1", version: str = "TLSv1_3"
+        ) -> ssl.SSLContext:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
             context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
             context.load_verify_locations(pki.ca_file)

@@ -20,6 +20,8 @@ from mirage.tls import (
     client,
     server,
 )
+from mirage.tls._constants import ContentType
+from mirage.tls._record import Writer
 from mirage.tls.testing import accept_anyone
 
 V12 = ("TLSv1.2",)
@@ -161,23 +163,23 @@ def test_renegotiation_is_refused(pki: Any, stdlib: Any) -> None:
     """RFC 5746 4.5: no_renegotiation to a HelloRequest, data goes on, and whoever insists is gone."""
     theirs, ours = peer(stdlib, pki, server=True), our_client(stdlib, ClientConfig(authenticator=accept_anyone))
     stdlib.talk(ours, theirs)
-    request = ours._link.reader.keys  # the peer's keys: what it would send is sealed with a copy of them
-    from mirage.tls._record import Writer  # noqa: PLC0415
-
+    theirs_keys = ours._link.reader.keys
     writer = Writer()
-    writer.keys = request
-    sequence = request.sequence
-    record = bytes(writer.write(22, b"\0\0\0\0"))
-    request.sequence = sequence
-    step = ours.handle(record, stdlib.now)
-    assert len(step.output) == 5 + 8 + 2 + 16
+    writer.keys = theirs_keys
+
+    def hello_request() -> bytes:
+        """One that the peer would seal: the keys of both directions are known here."""
+        sequence = theirs_keys.sequence
+        record = bytes(writer.write(ContentType.HANDSHAKE, b"\0\0\0\0"))
+        theirs_keys.sequence = sequence
+        return record
+
+    with pytest.raises(ssl.SSLError, match="no renegotiation"):
+        theirs.handle(ours.handle(hello_request(), stdlib.now).output)
+    for _ in range(3):
+        ours.handle(hello_request(), stdlib.now)
     with pytest.raises(PeerMisbehaved, match="renegotiation"):
-        for _ in range(5):
-            writer.keys = request
-            sequence = request.sequence
-            record = bytes(writer.write(22, b"\0\0\0\0"))
-            request.sequence = sequence
-            ours.handle(record, stdlib.now)
+        ours.handle(hello_request(), stdlib.now)
 
 
 def test_closing(pki: Any, stdlib: Any) -> None:

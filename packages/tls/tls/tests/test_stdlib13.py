@@ -129,7 +129,6 @@ def test_client_certificates(pki: Any, stdlib: Any) -> None:
     assert failure.value.alert is Alert.CERTIFICATE_REQUIRED
     with pytest.raises(ssl.SSLError, match="certificate required"):
         theirs.handle(failure.value.output)
-        theirs.object.read()
 
 
 def test_tickets_of_theirs_and_of_ours(pki: Any, stdlib: Any) -> None:

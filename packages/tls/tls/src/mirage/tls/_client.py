@@ -183,7 +183,7 @@ class WaitServerHello:
 
     def receive(self, message: Message, link: ClientLink) -> State[ClientLink]:
         """The version is decided here."""
-        from . import _client12, _client13  # noqa: PLC0415 - they are made of this module's parts
+        from . import _client12, _client13
 
         offer, config = self.offer, link.config
         hello = ServerHello.decode(message.body)

@@ -1,8 +1,8 @@
 """The client of TLS 1.2 from the ServerHello on: ECDHE with AEAD suites and the extended master secret, nothing else.
 
-    full:    Certificate -> CertificateStatus? -> ServerKeyExchange -> CertificateRequest? -> ServerHelloDone
-             -> (our flight) -> NewSessionTicket? -> CCS -> Finished
-    resumed: NewSessionTicket? -> CCS -> Finished -> (our CCS, Finished)
+full:    Certificate -> CertificateStatus? -> ServerKeyExchange -> CertificateRequest? -> ServerHelloDone
+         -> (our flight) -> NewSessionTicket? -> CCS -> Finished
+resumed: NewSessionTicket? -> CCS -> Finished -> (our CCS, Finished)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The client of TLS 1.3 from the ServerHello on (RFC 8446 A.1), one state for each message that it waits for.
 
-    ServerHello -> EncryptedExtensions -+-> CertificateRequest? -> Certificate -> CertificateVerify -+-> Finished
-                                        +------------------- a pre-shared key ----------------------+
+ServerHello -> EncryptedExtensions -+-> CertificateRequest? -> Certificate -> CertificateVerify -+-> Finished
+                                    +------------------- a pre-shared key ----------------------+
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from ._schedule import (
     handshake_secret,
     master_secret,
 )
-from ._wire import Cursor, message as wire_message
+from ._wire import Cursor
+from ._wire import message as wire_message
 from .errors import PeerMisbehaved
 from .tickets import MAX_LIFETIME, Session
 
@@ -98,7 +99,10 @@ def server_hello(
     link.transcript.add(message.raw)
     secret = handshake_secret(algorithm, early, shared)
     digest = link.transcript.digest()
-    client, server = derive(algorithm, secret, "c hs traffic", digest), derive(algorithm, secret, "s hs traffic", digest)
+    client, server = (
+        derive(algorithm, secret, "c hs traffic", digest),
+        derive(algorithm, secret, "s hs traffic", digest),
+    )
     link.log("CLIENT_HANDSHAKE_TRAFFIC_SECRET", client)
     link.log("SERVER_HANDSHAKE_TRAFFIC_SECRET", server)
     link.read_with(server)
@@ -139,8 +143,9 @@ class WaitEncryptedExtensions:
         if raw and link.config.raw_public_keys == "no":
             raise PeerMisbehaved("the server chose a raw public key, which was not offered")
         if link.config.raw_public_keys == "only" and not raw and not facts.psk:
-            raise PeerMisbehaved("the server shows certificates, and only raw public keys are taken",
-                                 Alert.UNSUPPORTED_CERTIFICATE)
+            raise PeerMisbehaved(
+                "the server shows certificates, and only raw public keys are taken", Alert.UNSUPPORTED_CERTIFICATE
+            )
         own_raw = certificate_type(items.get(Ext.CLIENT_CERTIFICATE_TYPE)) == RAW_PUBLIC_KEY
         link.transcript.add(message.raw)
         known = _Facts(facts.offer, facts.handshake, facts.client_secret, facts.server_secret, facts.psk, raw)
@@ -216,7 +221,9 @@ class WaitCertificate:
             link.transcript.add(message.raw)
             request = _Request(context, schemes, compressions, self.own_raw)
             return WaitCertificate(
-                _Facts(facts.offer, facts.handshake, facts.client_secret, facts.server_secret, False, facts.raw, request),
+                _Facts(
+                    facts.offer, facts.handshake, facts.client_secret, facts.server_secret, False, facts.raw, request
+                ),
                 self.own_raw,
             )
         if message.kind == Msg.COMPRESSED_CERTIFICATE and Ext.COMPRESS_CERTIFICATE not in facts.offer.hello.extensions:
@@ -256,7 +263,10 @@ class WaitFinished:
         transcript.add(message.raw)
         digest = transcript.digest()
         master = master_secret(algorithm, facts.handshake)
-        client, server = derive(algorithm, master, "c ap traffic", digest), derive(algorithm, master, "s ap traffic", digest)
+        client, server = (
+            derive(algorithm, master, "c ap traffic", digest),
+            derive(algorithm, master, "s ap traffic", digest),
+        )
         link.exporter_secret = derive(algorithm, master, "exp master", digest)
         link.log("CLIENT_TRAFFIC_SECRET_0", client)
         link.log("SERVER_TRAFFIC_SECRET_0", server)

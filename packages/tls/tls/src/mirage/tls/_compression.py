@@ -50,7 +50,7 @@ def decompress(name: str, data: bytes, length: int, limit: int) -> bytes:
             reader = _module(name).ZstdDecompressor(max_window_size=1 << 23).stream_reader(data)
             found = reader.read(length + 1)
             whole = True
-    except Exception as error:  # noqa: BLE001 - each module has errors of its own, and no root for them
+    except Exception as error:
         raise PeerMisbehaved(f"a certificate that does not decompress: {error}", Alert.BAD_CERTIFICATE) from None
     if not whole or len(found) != length:
         raise PeerMisbehaved("a certificate that decompresses to another length", Alert.BAD_CERTIFICATE)

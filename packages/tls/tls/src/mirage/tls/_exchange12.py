@@ -13,9 +13,7 @@ from ._messages import finished
 from ._schedule import keys_12, prf
 from .errors import PeerMisbehaved
 
-__all__ = ["keys", "check_finished", "check_signature", "master_secret_12", "secrets", "send_finished"]
-
-
+__all__ = ["check_finished", "check_signature", "keys", "master_secret_12", "secrets", "send_finished"]
 
 
 def master_secret_12(suite: Suite, shared: bytes, session_hash: bytes) -> bytes:
@@ -55,7 +53,7 @@ def check_finished(message: Message, link: Link[Any], label: bytes) -> None:
 
 def check_signature(link: Link[Any], key: PublicKey, code: int, signature: bytes, signed: bytes) -> Scheme:
     """A signature of the handshake. Raises `PeerMisbehaved`."""
-    scheme = link.config.schemes_by_code.get(code)
+    scheme: Scheme | None = link.config.schemes_by_code.get(code)
     if scheme is None or not scheme.fits(key, TLS12):
         raise PeerMisbehaved(f"a signature of the scheme {code:#06x}, which was not offered or is not of this key")
     try:

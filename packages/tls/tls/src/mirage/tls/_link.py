@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientLink", "Link", "Message", "ServerLink", "State"]
 
-_Config_co = TypeVar("_Config_co", ClientConfig, ServerConfig)
+_ConfigT = TypeVar("_ConfigT", ClientConfig, ServerConfig)
 
 
 class Message:
@@ -37,11 +37,11 @@ class Message:
         self.raw = raw
 
 
-class Link(Generic[_Config_co]):
+class Link(Generic[_ConfigT]):
     """The mutable part of a handshake; see the module."""
 
-    def __init__(self, config: _Config_co, now: float, random: Random, name: str | None = None) -> None:
-        self.config = config
+    def __init__(self, config: _ConfigT, now: float, random: Random, name: str | None = None) -> None:
+        self.config: _ConfigT = config
         self.now = now
         self.random = random
         self.name = name

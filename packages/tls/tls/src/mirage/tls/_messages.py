@@ -65,7 +65,7 @@ def read_certificate_13(body: bytes) -> tuple[bytes, list[tuple[bytes, dict[int,
     cursor = Cursor(body, "Certificate")
     context, inner = cursor.vector(1), Cursor(cursor.vector(3), "Certificate")
     cursor.done()
-    entries = []
+    entries: list[tuple[bytes, dict[int, bytes]]] = []
     while inner.more:
         if len(entries) == MAX_CHAIN:
             raise inner.malformed(f"it has more than {MAX_CHAIN} certificates")

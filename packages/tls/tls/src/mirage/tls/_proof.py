@@ -31,7 +31,10 @@ __all__ = ["RAW_PUBLIC_KEY", "X509", "check_verify", "receive_certificate", "sen
 X509, RAW_PUBLIC_KEY = 0, 2
 """Types of certificates (RFC 7250 3)."""
 
-_CONTEXT = {True: b" " * 64 + b"TLS 1.3, server CertificateVerify\0", False: b" " * 64 + b"TLS 1.3, client CertificateVerify\0"}
+_CONTEXT = {
+    True: b" " * 64 + b"TLS 1.3, server CertificateVerify\0",
+    False: b" " * 64 + b"TLS 1.3, client CertificateVerify\0",
+}
 
 
 def send_certificate(
@@ -78,10 +81,10 @@ def receive_certificate(
     body = message.body
     if message.kind == Msg.COMPRESSED_CERTIFICATE:
         code, length, data = read_compressed_certificate(body)
-        name = compression.NAMES.get(code, "")
-        if name not in link.config.certificate_compression:
+        algorithm = compression.NAMES.get(code, "")
+        if algorithm not in link.config.certificate_compression:
             raise PeerMisbehaved("a certificate compressed in a way that was not offered")
-        body = compression.decompress(name, data, length, link.config.max_handshake)
+        body = compression.decompress(algorithm, data, length, link.config.max_handshake)
     found, entries = read_certificate_13(body)
     if found != context:
         raise PeerMisbehaved("a Certificate with another context than was asked for")

@@ -165,11 +165,11 @@ class Reader:
                 self._check_header(kind, version, length)
                 if at + 5 + length > end:
                     break
-                if keys is not None and kind == ContentType.DATA:
-                    if keys.version == TLS13 and self._early_budget < 0:
-                        at, inner, content = self._open_run(keys, source, view, at, end)
-                        yield inner, content
-                        continue
+                protected = keys is not None and keys.version == TLS13 and kind == ContentType.DATA
+                if keys is not None and protected and self._early_budget < 0:
+                    at, inner, content = self._open_run(keys, source, view, at, end)
+                    yield inner, content
+                    continue
                 stop = at + 5 + length
                 opened = self._open(kind, source, view, at, stop)
                 at = stop
@@ -255,7 +255,8 @@ class Reader:
         keys = self.keys
         if keys is None:
             if kind == ContentType.DATA and self._early_budget >= 0:
-                return self._skipped(stop - at)
+                self._skipped(stop - at)
+                return None
             return kind, source[at + 5 : stop]
         if keys.version == TLS13:
             if kind == ContentType.DATA:
@@ -289,7 +290,8 @@ class Reader:
         except PeerMisbehaved as error:
             if error.alert is not Alert.BAD_RECORD_MAC:
                 raise
-            return self._skipped(stop - at)
+            self._skipped(stop - at)
+            return None
         self._early_budget = -1
         return inner, content
 

@@ -1,8 +1,8 @@
 """Secrets of TLS 1.3 (RFC 8446 7) and of TLS 1.2 (RFC 5246 5, 8.1; RFC 7627 4), and the transcript they depend on.
 
-    early ---Derive---> handshake ---Derive---> master        PSK or zeros, then (EC)DHE, then zeros go in
-      |                     |                      |
-      binder, c e traffic   c/s hs traffic         c/s ap traffic, exporter, resumption
+early ---Derive---> handshake ---Derive---> master        PSK or zeros, then (EC)DHE, then zeros go in
+  |                     |                      |
+  binder, c e traffic   c/s hs traffic         c/s ap traffic, exporter, resumption
 """
 
 from __future__ import annotations
@@ -122,11 +122,8 @@ def _plain_derived(algorithm: HashAlgorithm) -> bytes:
 
 def handshake_secret(algorithm: HashAlgorithm, early: bytes | None, shared: bytes | None) -> bytes:
     """The second, from the first (None: the constant one) and the key exchange (None: a PSK without one)."""
-    if early is None:
-        salt = _plain_derived(algorithm)
-    else:
-        salt = derive(algorithm, early, "derived", empty_hash(algorithm))
-    return hkdf_extract(algorithm, salt, bytes(algorithm.digest_size) if shared is None else shared)
+    derived = _plain_derived(algorithm) if early is None else derive(algorithm, early, "derived", empty_hash(algorithm))
+    return hkdf_extract(algorithm, derived, bytes(algorithm.digest_size) if shared is None else shared)
 
 
 def master_secret(algorithm: HashAlgorithm, handshake: bytes) -> bytes:

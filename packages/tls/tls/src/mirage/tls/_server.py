@@ -27,7 +27,7 @@ class WaitClientHello:
 
     def receive(self, message: Message, link: ServerLink) -> State[ServerLink]:
         """RFC 8446 4.1.1, 4.2.1."""
-        from . import _server12, _server13  # noqa: PLC0415 - they are made of this module's parts
+        from . import _server12, _server13
 
         hello, config = ClientHello.decode(message.body), link.config
         check(hello)

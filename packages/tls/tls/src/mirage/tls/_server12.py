@@ -1,7 +1,7 @@
 """The server of TLS 1.2 from the ClientHello on: ECDHE with AEAD suites and the extended master secret, nothing else.
 
-    full:    ClientHello -> (our flight) -> Certificate? -> ClientKeyExchange -> CertificateVerify? -> CCS -> Finished
-    resumed: ClientHello -> (our flight, with Finished) -> CCS -> Finished
+full:    ClientHello -> (our flight) -> Certificate? -> ClientKeyExchange -> CertificateVerify? -> CCS -> Finished
+resumed: ClientHello -> (our flight, with Finished) -> CCS -> Finished
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ class WaitCertificate:
             return WaitKeyExchange(self.facts)
         link.peer_chain = trust.read_chain(chain)
         authenticator = link.config.authenticator
+        assert authenticator is not None, "or clients are not asked"
         key = trust.judge(authenticator, link.peer_chain, name=None, role="client", now=link.now, ocsp=None)
         return WaitKeyExchange(replace(self.facts, key=key))
 
@@ -288,5 +289,3 @@ class Connected:
     def receive(self, message: Message, link: ServerLink) -> State[ServerLink]:
         """Nothing is expected."""
         raise PeerMisbehaved("a message after the handshake", Alert.UNEXPECTED_MESSAGE)
-
-

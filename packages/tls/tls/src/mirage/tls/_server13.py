@@ -1,6 +1,6 @@
 """The server of TLS 1.3 from the ClientHello on (RFC 8446 A.2), one state for each message that it waits for.
 
-    ClientHello -(HelloRetryRequest -> ClientHello)?-> EndOfEarlyData? -> Certificate? -> CertificateVerify? -> Finished
+ClientHello -(HelloRetryRequest -> ClientHello)?-> EndOfEarlyData? -> Certificate? -> CertificateVerify? -> Finished
 """
 
 from __future__ import annotations
@@ -176,7 +176,10 @@ def _answer(
     link.send(ServerHello(TLS12, link.server_random, hello.session_id, suite.code, answer).encode())
     secret = handshake_secret(algorithm, early, shared)
     digest = transcript.digest()
-    client, server = derive(algorithm, secret, "c hs traffic", digest), derive(algorithm, secret, "s hs traffic", digest)
+    client, server = (
+        derive(algorithm, secret, "c hs traffic", digest),
+        derive(algorithm, secret, "s hs traffic", digest),
+    )
     link.log("CLIENT_HANDSHAKE_TRAFFIC_SECRET", client)
     link.log("SERVER_HANDSHAKE_TRAFFIC_SECRET", server)
     link.flush()
@@ -317,7 +320,7 @@ def _fits(session: ServerSession, link: ServerLink) -> bool:
         return False
     if config.client_certificates == "require" and not session.peer:
         return False
-    return 0 <= link.now + 1 - session.created and link.now - session.created < MAX_LIFETIME
+    return link.now + 1 - session.created >= 0 and link.now - session.created < MAX_LIFETIME
 
 
 def still_trusted(session: ServerSession, link: ServerLink) -> bool:

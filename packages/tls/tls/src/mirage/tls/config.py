@@ -103,8 +103,11 @@ class _Config:
         most = 16_385 if TLS13 in versions else 16_384
         if self.record_size_limit is not None and not 64 <= self.record_size_limit <= most:
             raise ConfigurationError(f"record_size_limit is {self.record_size_limit}; it must be 64 to {most}")
-        _known("certificate_compression", ("zlib", *(n for n in self.certificate_compression if n != "zlib")),
-               compression.ALGORITHMS)
+        _known(
+            "certificate_compression",
+            ("zlib", *(n for n in self.certificate_compression if n != "zlib")),
+            compression.ALGORITHMS,
+        )
         for name in self.certificate_compression:
             if name not in compression.AVAILABLE:
                 raise ConfigurationError(f"certificate_compression has {name}; install its module, or leave it out")
@@ -192,8 +195,10 @@ class ServerConfig(_Config):
         if not self.identities:
             raise ConfigurationError("identities is empty; a server needs a certificate and its key")
         for identity in self.identities:
-            if not any(identity.scheme_for((scheme,), TLS13) or identity.scheme_for((scheme,), TLS12)
-                       for scheme in self.scheme_values):
+            if not any(
+                identity.scheme_for((scheme,), TLS13) or identity.scheme_for((scheme,), TLS12)
+                for scheme in self.scheme_values
+            ):
                 raise ConfigurationError(f"schemes has none for {identity.key!r}; add one that goes with it")
         if self.has_12 and not self.has_13:
             kinds = {"ecdsa" if identity.key.public.kind != "rsa" else "rsa" for identity in self.identities}

@@ -243,7 +243,9 @@ class Connection:
             if not chain:
                 raise UsageError("the server showed no certificate on this connection; use tls-exporter")
             return end_point(chain[0])
-        raise UsageError(f"no channel binding is called {kind}; there are tls-exporter, tls-unique, tls-server-end-point")
+        raise UsageError(
+            f"no channel binding is called {kind}; there are tls-exporter, tls-unique, tls-server-end-point"
+        )
 
     # inside
 
@@ -346,7 +348,9 @@ class Connection:
     def _key_update(self, body: bytes) -> None:
         link = self._link
         if body not in (b"\0", b"\1"):
-            raise PeerMisbehaved("a malformed KeyUpdate", Alert.DECODE_ERROR if len(body) != 1 else Alert.ILLEGAL_PARAMETER)
+            raise PeerMisbehaved(
+                "a malformed KeyUpdate", Alert.DECODE_ERROR if len(body) != 1 else Alert.ILLEGAL_PARAMETER
+            )
         self._key_updates += 1
         if self._key_updates > MAX_KEY_UPDATES:
             raise PeerMisbehaved("KeyUpdates without end", Alert.UNEXPECTED_MESSAGE)

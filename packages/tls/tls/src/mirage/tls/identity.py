@@ -63,7 +63,9 @@ class Identity:
         public = self.key.public
         for scheme in schemes:
             if scheme.fits(public, version):
-                bits = scheme.scheme.hash.digest_size * 16 if scheme.scheme.hash and scheme.scheme.kind == "rsa-pss" else 0
+                bits = (
+                    scheme.scheme.hash.digest_size * 16 if scheme.scheme.hash and scheme.scheme.kind == "rsa-pss" else 0
+                )
                 if public.kind == "rsa" and public.bits < bits + 16:
                     continue  # RFC 8017 9.1.1: too short for a salt and a hash of that length
                 return scheme

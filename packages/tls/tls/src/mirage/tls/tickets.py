@@ -94,9 +94,7 @@ class ServerSession:
         peer: list[bytes] = []
         while inner.more:
             peer.append(inner.vector(3))
-        return cls(
-            version, suite, secret, created, age_add, name, alpn, early_data, tuple(peer), peer_is_key, scope
-        )
+        return cls(version, suite, secret, created, age_add, name, alpn, early_data, tuple(peer), peer_is_key, scope)
 
 
 class TicketKeys:
@@ -179,5 +177,3 @@ class ReplayGuard:
             return False
         self._new.add(key)
         return True
-
-

@@ -48,7 +48,7 @@ def randomness(seed: str) -> Callable[[int], bytes]:
 
 
 def shuttle(one: Connection, other: Connection, data: bytes, now: float) -> tuple[list[Event], list[Event]]:
-    """Give `data` to `other`, its answer to `one`, and so on until nothing more is sent: the events of `one`, `other`."""
+    """Give `data` to `other`, its answer to `one`, and so on until both are quiet: the events of `one`, of `other`."""
     events: tuple[list[Event], list[Event]] = ([], [])
     sides, turn = (one, other), 1
     while data:

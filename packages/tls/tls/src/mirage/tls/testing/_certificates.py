@@ -38,7 +38,7 @@ def _extension(oid: str, value: bytes, critical: bool = False) -> bytes:
 
 
 def _time(seconds: float) -> bytes:
-    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
+    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
     return _der(0x17, moment.strftime("%y%m%d%H%M%SZ").encode())
 
 
