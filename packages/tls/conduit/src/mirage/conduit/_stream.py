@@ -48,14 +48,17 @@ class TlsTransport(transports._FlowControlMixin, transports.Transport):
     if TYPE_CHECKING:  # asyncio's mix-in has these, and typeshed does not
         _protocol_paused: bool
 
-    __slots__ = ("__weakref__", "_below", "_tls")
+    __slots__ = ("__weakref__", "_tls")
 
     _sendfile_compatible = constants._SendfileMode.FALLBACK
 
-    def __init__(self, tls: TlsProtocol, below: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, tls: TlsProtocol, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(None, loop)
         self._tls = tls
-        self._below = below
+
+    @property
+    def _below(self) -> asyncio.Transport:
+        return self._tls.below
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """``tls`` is the `Info`; all else comes from the transport below."""
@@ -148,8 +151,11 @@ class TlsProtocol(asyncio.Protocol):
         self._wall_clock = wall_clock
         self._settled = settled
         self._state = _State.HANDSHAKE
-        self._below: asyncio.Transport = cast(asyncio.Transport, None)
-        self._transport: TlsTransport | None = None
+        self.below: asyncio.Transport = cast(asyncio.Transport, None)
+        """The transport that carries the records."""
+        self.transport = TlsTransport(self, loop)
+        """What the application is given, when the handshake is done."""
+        self._made = False
         self._inbox: deque[bytes | bytearray | TlsFailure | None] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -162,11 +168,6 @@ class TlsProtocol(asyncio.Protocol):
         self.engine: Engine = cast(Engine, None)
         self.set_application(application)
 
-    @property
-    def transport(self) -> TlsTransport | None:
-        """What the application was given; None before the handshake is done."""
-        return self._transport
-
     def set_application(self, protocol: asyncio.BaseProtocol) -> None:
         """Who gets the data from now on."""
         self.application: Any = protocol
@@ -176,7 +177,7 @@ class TlsProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        self._below = cast(asyncio.Transport, transport)
+        self.below = cast(asyncio.Transport, transport)
         self._timer = self._loop.call_later(self._handshake_timeout, self._late)
         try:
             self.engine = self._make_engine()
@@ -185,7 +186,7 @@ class TlsProtocol(asyncio.Protocol):
             self._fail(error)
             return
         if first:
-            self._below.write(first)
+            self.below.write(first)
 
     def data_received(self, data: bytes) -> None:
         """Octets from the peer."""
@@ -195,12 +196,12 @@ class TlsProtocol(asyncio.Protocol):
             received = self.engine.receive(data, self._wall_clock())
         except TlsFailure as failure:
             if failure.output:
-                self._below.write(failure.output)
+                self.below.write(failure.output)
             self._inbox += failure.data
             self._end(failure)
             return
         if received.output:
-            self._below.write(received.output)
+            self.below.write(received.output)
         self._take(received)
 
     def _take(self, received: Received) -> None:
@@ -238,7 +239,7 @@ class TlsProtocol(asyncio.Protocol):
         self._inbox.clear()
         if state is _State.HANDSHAKE:
             self._settle(exc or TlsFailure("the connection ended inside the handshake"))
-        elif self._transport is not None:
+        elif self._made:
             # While it is open an end that nobody has asked for is the network's, and is told as it came.
             self.application.connection_lost(self._error or exc)
         self.engine = cast(Engine, _Over(self.engine))
@@ -247,15 +248,15 @@ class TlsProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport below has enough."""
         self._write_paused = True
-        if self._transport is not None:
-            self._transport._protocol_paused = True
+        if self._made:
+            self.transport._protocol_paused = True
             self.application.pause_writing()
 
     def resume_writing(self) -> None:
         """The transport below has room again."""
         self._write_paused = False
-        if self._transport is not None:
-            self._transport._protocol_paused = False
+        if self._made:
+            self.transport._protocol_paused = False
             self.application.resume_writing()
 
     # The handshake's end
@@ -263,14 +264,14 @@ class TlsProtocol(asyncio.Protocol):
     def _open(self) -> None:
         self._cancel_timer()
         self._state = _State.OPEN
-        transport = self._transport = TlsTransport(self, self._below, self._loop)
+        self._made = True
         try:
-            self.application.connection_made(transport)
+            self.application.connection_made(self.transport)
             if self._write_paused:
-                transport._protocol_paused = True
+                self.transport._protocol_paused = True
                 self.application.pause_writing()
         except Exception as error:
-            self._transport = None
+            self._made = False
             self._loop.call_exception_handler(
                 {"message": "protocol.connection_made() failed over TLS", "exception": error, "protocol": self}
             )
@@ -288,7 +289,7 @@ class TlsProtocol(asyncio.Protocol):
         self._ended = True
         self._settle(error)
         if at_once:
-            self._below.abort()
+            self.below.abort()
         else:
             self._shut()
 
@@ -344,7 +345,7 @@ class TlsProtocol(asyncio.Protocol):
         if not self.reading_paused:
             self.reading_paused = True
             if self._state is _State.OPEN:
-                self._below.pause_reading()
+                self.below.pause_reading()
 
     def resume_reading(self) -> None:
         """It has room again; what waits comes first, in a call of its own."""
@@ -355,13 +356,13 @@ class TlsProtocol(asyncio.Protocol):
     def _resumed(self) -> None:
         self._deliver()
         if not self.reading_paused and self._state is not _State.CLOSED:
-            self._below.resume_reading()
+            self.below.resume_reading()
 
     # From the application
 
     def is_closing(self) -> bool:
         """Whether nothing more can be sent or read."""
-        return self._state in (_State.CLOSING, _State.CLOSED) or self._below.is_closing()
+        return self._state in (_State.CLOSING, _State.CLOSED) or self.below.is_closing()
 
     def write(self, data: Buffer) -> None:
         """Seal and send."""
@@ -369,7 +370,7 @@ class TlsProtocol(asyncio.Protocol):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._state is not _State.OPEN or not data:
             return  # as asyncio does: what is written to a closed transport is lost, and connection_lost tells
-        send, below = self.engine.send, self._below
+        send, below = self.engine.send, self.below
         if len(data) <= _PIECE:
             below.write(send(data))
             return
@@ -381,7 +382,7 @@ class TlsProtocol(asyncio.Protocol):
         """Close our direction."""
         if self._state is _State.OPEN and not self._eof_sent:
             self._eof_sent = True
-            self._below.write(self.engine.close())
+            self.below.write(self.engine.close())
 
     def close(self) -> None:
         """Close our direction, and the rest when the peer has closed its own or its time is over."""
@@ -390,35 +391,35 @@ class TlsProtocol(asyncio.Protocol):
         if not self._eof_sent and not self._ended:
             self._eof_sent = True
             if last := self.engine.close():
-                self._below.write(last)
+                self.below.write(last)
         self._state = _State.CLOSING
         self._inbox.clear()
         if self._peer_closed or self._ended:
             self._shut()
             return
         if self.reading_paused:
-            self._below.resume_reading()
+            self.below.resume_reading()
         self._wait_for_the_end()
 
     def _shut(self) -> None:
         """Close the transport below, which sends what it still has."""
-        if not self._below.is_closing():
-            self._below.close()
+        if not self.below.is_closing():
+            self.below.close()
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
         self._wait_for_the_end()
 
     def _wait_for_the_end(self) -> None:
         self._cancel_timer()
-        self._unsent = self._below.get_write_buffer_size()
+        self._unsent = self.below.get_write_buffer_size()
         self._timer = self._loop.call_later(self._shutdown_timeout, self._overdue)
 
     def _overdue(self) -> None:
-        left = self._below.get_write_buffer_size()
+        left = self.below.get_write_buffer_size()
         if 0 < left < self._unsent:
             self._wait_for_the_end()  # a slow reader, but one that reads
         else:
-            self._below.abort()
+            self.below.abort()
 
     def abort(self) -> None:
         """Close at once."""
@@ -426,8 +427,8 @@ class TlsProtocol(asyncio.Protocol):
         if self._state is not _State.CLOSED:
             if self._state is _State.OPEN:
                 self._state = _State.CLOSING
-            if self._below is not None:
-                self._below.abort()
+            if self.below is not None:
+                self.below.abort()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -59,7 +59,7 @@ async def connect(
     except BaseException:
         transport.abort()
         raise
-    return cast(asyncio.Transport, wrapped.transport), protocol
+    return wrapped.transport, protocol
 
 
 class Listener:

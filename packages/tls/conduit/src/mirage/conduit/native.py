@@ -1,8 +1,8 @@
 """TLS by `mirage.tls`, our own: the state machine behind the transports of `mirage.conduit._stream`.
 
 `NativeClient` and `NativeServer` are for who wants more of `mirage.tls` than `ClientTls` and `ServerTls` say: they take
-its own configurations. They fit `mirage.conduit.Side`, and so `loop.create_server(..., ssl=NativeServer(config))` works
-on the event loop of `mirage.runtime`.
+its own configurations. They fit `mirage.conduit.Side`, and so do the configurations themselves, by their `wrap`:
+`loop.create_server(..., ssl=mirage.tls.ServerConfig(...))` works on the event loop of `mirage.runtime`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from mirage import tls
 from mirage.crypto.random import system_random
@@ -24,9 +24,18 @@ from .errors import ConfigurationError, PeerRefused, TlsFailure, Truncated
 if TYPE_CHECKING:
     from .sides import ClientTls, ServerTls
 
-__all__ = ["NativeClient", "NativeServer", "Sessions", "client", "server"]
+__all__ = ["NativeClient", "NativeServer", "Sessions", "client", "server", "wrap"]
 
 Random = Callable[[int], bytes]
+
+
+class Wrapping(TypedDict, total=False):
+    """What an event loop says besides; see `TlsProtocol`."""
+
+    waiter: asyncio.Future[None] | None
+    handshake_timeout: float | None
+    shutdown_timeout: float | None
+    settled: Callable[[TlsProtocol], None] | None
 
 
 class Sessions:
@@ -173,7 +182,7 @@ def server(side: ServerTls) -> Callable[[], Engine]:
 
 
 class NativeClient:
-    """A `mirage.conduit.Side` with a configuration of `mirage.tls`."""
+    """A `mirage.conduit.Side` with a configuration of `mirage.tls`; keeps tickets from one connection to the next."""
 
     def __init__(
         self,
@@ -190,21 +199,12 @@ class NativeClient:
         protocol: asyncio.BaseProtocol,
         *,
         loop: asyncio.AbstractEventLoop,
-        waiter: asyncio.Future[None] | None = None,
         server_hostname: str | None = None,
-        handshake_timeout: float | None = None,
-        shutdown_timeout: float | None = None,
+        **more: Unpack[Wrapping],
     ) -> TlsProtocol:
         """See `mirage.conduit.Side`."""
-        return TlsProtocol(
-            loop,
-            protocol,
-            lambda: self._make(server_hostname),
-            waiter=waiter,
-            handshake_timeout=handshake_timeout,
-            shutdown_timeout=shutdown_timeout,
-            wall_clock=self._wall_clock,
-        )
+        clock = self._wall_clock
+        return TlsProtocol(loop, protocol, lambda: self._make(server_hostname), wall_clock=clock, **more)
 
 
 class NativeServer:
@@ -225,18 +225,21 @@ class NativeServer:
         protocol: asyncio.BaseProtocol,
         *,
         loop: asyncio.AbstractEventLoop,
-        waiter: asyncio.Future[None] | None = None,
         server_hostname: str | None = None,
-        handshake_timeout: float | None = None,
-        shutdown_timeout: float | None = None,
+        **more: Unpack[Wrapping],
     ) -> TlsProtocol:
         """See `mirage.conduit.Side`."""
-        return TlsProtocol(
-            loop,
-            protocol,
-            self._make,
-            waiter=waiter,
-            handshake_timeout=handshake_timeout,
-            shutdown_timeout=shutdown_timeout,
-            wall_clock=self._wall_clock,
-        )
+        return TlsProtocol(loop, protocol, self._make, wall_clock=self._wall_clock, **more)
+
+
+def wrap(
+    config: tls.ClientConfig | tls.ServerConfig,
+    protocol: asyncio.BaseProtocol,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    server_hostname: str | None = None,
+    **more: Unpack[Wrapping],
+) -> TlsProtocol:
+    """What the `wrap` of the configurations is: a connection of its own, without tickets of others."""
+    side = NativeServer(config) if isinstance(config, tls.ServerConfig) else NativeClient(config)
+    return side.wrap(protocol, loop=loop, server_hostname=server_hostname, **more)

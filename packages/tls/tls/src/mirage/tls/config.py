@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from importlib import import_module
+from typing import Any, Literal, TypeVar
 
 from mirage.crypto import SHA256
 from mirage.x509 import Authenticator
@@ -115,6 +116,16 @@ class _Config:
             raise ConfigurationError(f"raw_public_keys is {self.raw_public_keys!r}; say no, allow or only")
         if not 16_384 <= self.max_handshake < 1 << 24:
             raise ConfigurationError("max_handshake must be 16,384 octets or more, and below 16 MiB")
+
+    def wrap(self, protocol: Any, **more: Any) -> Any:
+        """For event loops that take this as `ssl`: the protocol, behind TLS. `mirage.conduit` is what does it."""
+        try:
+            native = import_module("mirage.conduit.native")
+        except ImportError as error:
+            raise ConfigurationError(
+                f"a loop that is to speak TLS needs mirage.conduit ({error}): pip install 'mirage-conduit[native]'"
+            ) from None
+        return native.wrap(self, protocol, **more)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
