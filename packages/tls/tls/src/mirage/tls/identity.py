@@ -58,6 +58,14 @@ class Identity:
             raise ConfigurationError(f"the PEM text has no {lack}; put certificate chain and key into one")
         return cls(tuple(chain), key, ocsp)
 
+    @classmethod
+    def from_key(cls, pem: bytes, password: bytes | None = None) -> Identity:
+        """A raw public key, from the PEM of its private key."""
+        try:
+            return cls((), PrivateKey.from_pem(pem, password))
+        except CryptoError as error:
+            raise ConfigurationError(f"the private key cannot be used: {error}") from None
+
     def scheme_for(self, schemes: Iterable[Scheme], version: int) -> Scheme | None:
         """The first of the schemes with which the key can sign in a handshake of that version."""
         public = self.key.public
