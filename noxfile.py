@@ -192,8 +192,9 @@ def integration(session: nox.Session) -> None:
     `-- hvt` runs the proofs of the hvt target alone (`integration/hvt`), `-- hvt --all` in their long forms, and
     `-- hvt --vmx` the one on Intel's virtualisation, which Bochs emulates in some minutes. `-- net` runs the tests of
     the network packages, real peers included, and then the website on every network that a stack of its own can have.
+    `-- tls` runs our TLS against that of others, in both roles, and prints a table of peers and features.
     """
-    words = pytest_words(session, "[net | hvt [--all | --vmx]] [PYTEST OPTION ...]")
+    words = pytest_words(session, "[net | tls | hvt [--all | --vmx]] [PYTEST OPTION ...]")
     packages = tree.packages()
     stack = [package for package in packages if package.family in {"drivers", "stack"}]
     install(session, *editables(packages), *shared("site:render", "integration:test"), *groups(stack, "test"))
@@ -204,6 +205,8 @@ def integration(session: nox.Session) -> None:
         session.run("pytest", *(str(package.path) for package in stack), *words)
         env["MIRAGE_TARGETS"] = "unix-gateway hvt hvt-tap"
         words.append("--ignore=integration/hvt")
+    elif words[:1] == ["tls"]:
+        place, words = "integration/tls", words[1:]
     elif words[:1] == ["hvt"]:
         place, words = "integration/hvt", words[1:]
         if "--vmx" in words:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mirage.cohttp_server import main
+from mirage.conduit.testing import Authority
 
 
 @pytest.fixture
@@ -13,15 +14,54 @@ def docroot(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("option", [["-c", "cert.pem"], ["-k", "key.pem"], ["--tls", "cert.pem,key.pem"]])
-def test_tls_is_refused(docroot: Path, option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Asking for TLS is an error that says so; nothing is served."""
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--tls", "cert.pem"], "CERT,KEY"),
+        (["--tls", "cert.pem,"], "CERT,KEY"),
+        (["--tls", "a,b", "-c", "c"], "one or the other"),
+        (["-k", "key.pem"], "needs a certificate"),
+        (["--redirect", "80"], "needs a certificate"),
+        (["--hsts", "60"], "needs a certificate"),
+        (["-c", "cert.pem", "--hsts", "-1"], "no number of seconds"),
+    ],
+)
+def test_options_of_tls_that_make_no_sense(
+    docroot: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misuse is an error that says what to do; nothing is served, least of all in the clear."""
     with pytest.raises(SystemExit, match="2"):
-        main(["-p", "0", *option, str(docroot)])
+        main(["-p", "0", *options, str(docroot)])
     captured = capsys.readouterr()
-    assert "cannot serve HTTPS" in captured.err
-    assert option[0] in captured.err
+    assert told in captured.err
     assert captured.out == ""
+
+
+def test_a_certificate_that_cannot_be_used(
+    docroot: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Absent, without its key, or with another's: an error, and no server. So is a TLS that does not exist."""
+    authority = Authority("files", docroot)
+    pem = authority.issue("localhost")
+    at = pem.index(b"-----BEGIN PRIVATE")
+    other = authority.issue("localhost")
+    (docroot / "both.pem").write_bytes(pem)
+    (docroot / "chain.pem").write_bytes(pem[:at])
+    (docroot / "other.pem").write_bytes(other[other.index(b"-----BEGIN PRIVATE") :])
+    for options, told in (
+        (["-c", "absent.pem"], "absent.pem cannot be read"),
+        (["-c", "chain.pem"], "no private key"),
+        (["-c", "chain.pem", "-k", "other.pem"], "does not belong"),
+        (["--tls", "both.pem,other.pem"], "2 private keys"),
+    ):
+        monkeypatch.chdir(docroot)
+        assert main(["-p", "0", *options, str(docroot)]) == 1
+        captured = capsys.readouterr()
+        assert told in captured.err
+        assert captured.out == ""
+    monkeypatch.setenv("CONDUIT_TLS", "mbedtls")
+    assert main(["-p", "0", "-c", "both.pem", str(docroot)]) == 1
+    assert "CONDUIT_TLS is 'mbedtls'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", "٣"])

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from mirage.cohttp import ConnectionLost, Headers, RemoteProtocolError, Request, Response, Timeouts, TLSUnavailable
+from mirage.cohttp import ConnectionLost, Headers, RemoteProtocolError, Request, Response, Timeouts
 from mirage.cohttp.blocking import InvalidURI, Server, request, serve
 
 
@@ -104,14 +104,6 @@ def test_drain_lets_requests_end() -> None:
     asking.join(5)
     draining.join(5)
     assert (answers, broken) == ([b"done"], [0])
-
-
-def test_tls_is_refused() -> None:
-    """https fails and says so, on both sides."""
-    with pytest.raises(TLSUnavailable):
-        serve(service, tls=object())
-    with pytest.raises(TLSUnavailable):
-        request("GET", "https://localhost/")
 
 
 def test_nobody_there(nobody: str) -> None:

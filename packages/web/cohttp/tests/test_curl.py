@@ -70,7 +70,7 @@ def test_other_than_2xx_fails(url: str, path: str, capfdbinary: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["https://localhost/"], "TLS"),
+        (["--cacert", "/nonexistent", "https://localhost/"], "nonexistent"),
         (["localhost"], "http://localhost"),
         (["NOBODY"], "cannot connect"),
         (["-H", "nonsense", "http://localhost/"], "NAME:VALUE"),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from mirage.cohttp import FileBody, Headers, Request, Response, TLSUnavailable, serve
+from mirage.cohttp import FileBody, Headers, Request, Response, serve
 
 
 async def later(request: Request) -> Response:
@@ -220,12 +220,6 @@ def test_client_that_leaves_cancels_its_service() -> None:
             return cancelled.is_set()
 
     assert asyncio.run(main())
-
-
-def test_tls_is_refused() -> None:
-    """Asking for https fails and says so; it never becomes plain HTTP."""
-    with pytest.raises(TLSUnavailable, match="https"):
-        asyncio.run(serve(service, tls=object()))  # type: ignore[arg-type]
 
 
 def test_file_body_reads_its_part_only() -> None:

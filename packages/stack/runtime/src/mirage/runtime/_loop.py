@@ -31,7 +31,7 @@ from ._datagram import DatagramTransport
 from ._driver import Driver
 from ._random import SystemRandom
 from ._resolver import AddressInfo, Resolver
-from ._server import Acceptor
+from ._server import Acceptor, is_side
 from ._socket import StackSocket
 from ._stream import StreamTransport
 from ._watch import Watchers
@@ -313,7 +313,10 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> asyncio.Server:
-        """Listen; see `asyncio`. For `host` None or ``''``, both versions of IP listen, at the same port."""
+        """Listen; see `asyncio`. For `host` None or ``''``, both versions of IP listen, at the same port.
+
+        `ssl` may also be a `mirage.tls.ServerConfig`, or any `mirage.conduit.Side`.
+        """
         more: dict[str, Any] = {
             "ssl_handshake_timeout": ssl_handshake_timeout,
             "ssl_shutdown_timeout": ssl_shutdown_timeout,
@@ -495,7 +498,19 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 ssl_shutdown_timeout=ssl_shutdown_timeout,
                 **more,
             )
-        secure: Any = sslproto.SSLProtocol(
+        secure: Any
+        if is_side(sslcontext):
+            secure = sslcontext.wrap(
+                protocol,
+                loop=self,
+                waiter=waiter,
+                server_hostname=server_hostname,
+                handshake_timeout=ssl_handshake_timeout,
+                shutdown_timeout=ssl_shutdown_timeout,
+            )
+            self._make_socket_transport(rawsock, secure, extra=extra, server=server)
+            return secure.transport
+        secure = sslproto.SSLProtocol(
             self,
             protocol,
             sslcontext,

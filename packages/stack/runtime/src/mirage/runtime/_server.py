@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._loop import StackEventLoop
     from ._socket import StackSocket
 
-__all__ = ["Acceptor"]
+__all__ = ["Acceptor", "is_side"]
 
 _AT_ONCE = 128
 """Connections accepted before others get a turn."""
@@ -79,22 +79,35 @@ class Acceptor:
         protocol = self._factory()
         if self._sslcontext is not None:
             handshake, shutdown = (*self._timeouts, None, None)[:2]
-            waiter = self._loop.create_future()
-            waiter.add_done_callback(_seen)
-            protocol = sslproto.SSLProtocol(
-                self._loop,
-                protocol,
-                self._sslcontext,
-                waiter,
-                True,
-                None,
-                ssl_handshake_timeout=handshake or constants.SSL_HANDSHAKE_TIMEOUT,  # type: ignore[arg-type]
-                ssl_shutdown_timeout=shutdown or constants.SSL_SHUTDOWN_TIMEOUT,
-            )
+            if is_side(self._sslcontext):
+                protocol = self._sslcontext.wrap(
+                    protocol, loop=self._loop, handshake_timeout=handshake, shutdown_timeout=shutdown
+                )
+            else:
+                waiter = self._loop.create_future()
+                waiter.add_done_callback(_seen)
+                protocol = sslproto.SSLProtocol(
+                    self._loop,
+                    protocol,
+                    self._sslcontext,
+                    waiter,
+                    True,
+                    None,
+                    ssl_handshake_timeout=handshake or constants.SSL_HANDSHAKE_TIMEOUT,  # type: ignore[arg-type]
+                    ssl_shutdown_timeout=shutdown or constants.SSL_SHUTDOWN_TIMEOUT,
+                )
         transport = StreamTransport(self._loop, connection, protocol, server=self._server)
         if self._socket.options:
             _options.apply(self._socket, connection)
         transport.start()
+
+
+def is_side(context: object) -> bool:
+    """Whether what was given as `ssl` is no `ssl.SSLContext`, but speaks TLS itself: it puts protocols behind it.
+
+    `mirage.conduit.Side` says how; this package knows no TLS, so it asks for the method.
+    """
+    return callable(getattr(context, "wrap", None))
 
 
 def _seen(waiter: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""Where a request goes: the parts of an http URI that a client needs (RFC 9110 section 4.2, RFC 3986)."""
+"""Where a request goes: the parts of an http or https URI that a client needs (RFC 9110 section 4.2, RFC 3986)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ._events import Fields, RequestHead
 from ._wire import check_host, check_target
-from .errors import LocalProtocolError, RemoteProtocolError, TLSUnavailable
+from .errors import LocalProtocolError, RemoteProtocolError
 from .message import Headers
 
 __all__ = ["IDEMPOTENT", "URI", "InvalidURI", "parse_uri", "request_head"]
@@ -17,12 +17,12 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 
 
 class InvalidURI(LocalProtocolError, ValueError):
-    """The text is not an http URI that a request can be sent to."""
+    """The text is not an http or https URI that a request can be sent to."""
 
 
 @dataclass(frozen=True, slots=True)
 class URI:
-    """An http URI, taken apart."""
+    """An http or https URI, taken apart."""
 
     host: str
     """To connect to; an IPv6 address without its brackets."""
@@ -31,17 +31,18 @@ class URI:
     """For the Host field."""
     target: str
     """Path and query, as the request line carries them."""
+    secure: bool = False
+    """Whether its scheme is https."""
 
 
 def parse_uri(text: str) -> URI:
-    """Take an http URI apart. Raises `InvalidURI`, and `TLSUnavailable` for https."""
+    """Take an http or https URI apart. Raises `InvalidURI`."""
     scheme, colon, rest = text.partition("://")
     if not colon:
         raise InvalidURI(f"{text!r} is not an absolute URI: write http://{text}")
-    if scheme.lower() == "https":
-        raise TLSUnavailable(f"{text!r} needs TLS, which is not there yet; this client does not fall back to http")
-    if scheme.lower() != "http":
-        raise InvalidURI(f"the scheme of {text!r} is not http")
+    if scheme.lower() not in ("http", "https"):
+        raise InvalidURI(f"the scheme of {text!r} is neither http nor https")
+    secure = scheme.lower() == "https"
     rest = rest.partition("#")[0]
     end = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
     authority, target = rest[:end], rest[end:]
@@ -54,7 +55,7 @@ def parse_uri(text: str) -> URI:
         raise InvalidURI(f"{text!r} has characters outside of ASCII: percent-encode them") from None
     except RemoteProtocolError as error:
         raise InvalidURI(f"{text!r} is not a URI: {error}") from None
-    host, port = _split_authority(authority)
+    host, port = _split_authority(authority, 443 if secure else 80)
     if not host:
         # RFC 9110 4.2.1: "A sender MUST NOT generate an "http" URI with an empty host identifier."
         raise InvalidURI(f"{text!r} names no host")
@@ -63,16 +64,16 @@ def parse_uri(text: str) -> URI:
         raise InvalidURI(f"{text!r} has a part of its host's name that is empty or longer than 63 octets")
     if not 0 < port < 65536:
         raise InvalidURI(f"{port} is not a port: it must be from 1 to 65535")
-    return URI(host, port, authority, target)
+    return URI(host, port, authority, target, secure)
 
 
-def _split_authority(authority: str) -> tuple[str, int]:
+def _split_authority(authority: str, default: int) -> tuple[str, int]:
     if authority.startswith("["):
         host, _, port = authority[1:].partition("]")
         port = port[1:]
     else:
         host, _, port = authority.partition(":")
-    return host, int(port) if port else 80
+    return host, int(port) if port else default
 
 
 def request_head(method: str, uri: URI, headers: Iterable[tuple[str, str]], length: int | None) -> RequestHead:

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from mirage.types import WallClock
 
@@ -24,6 +24,7 @@ from ._events import END, Data, EndOfMessage, Event, InformationalHead, Limits, 
 from ._protocol import PROGRESS
 from ._serving import build_request, close_body, error_response, has_content, response_head, status_of, whole
 from ._state import Role, State
+from ._tls import client_side, failure_text, server_side, tls_socket
 from ._uri import InvalidURI, parse_uri, request_head
 from .errors import (
     ConnectionLost,
@@ -31,10 +32,15 @@ from .errors import (
     LocalProtocolError,
     RemoteProtocolError,
     TimedOut,
-    TLSUnavailable,
 )
 from .message import EmptyBody, Headers, Response, Service
 from .server import Timeouts
+
+if TYPE_CHECKING:
+    from mirage.conduit import ClientTls, ServerTls
+    from mirage.conduit.blocking import TlsSocket
+
+    Socket: TypeAlias = socket.socket | TlsSocket
 
 __all__ = ["ClientResponse", "InvalidURI", "Server", "request", "run_without_loop", "serve"]
 
@@ -63,7 +69,7 @@ def run_without_loop(awaitable: Awaitable[_T]) -> _T:
 class _Wire:
     """A socket with a codec: octets move when an event is asked for."""
 
-    def __init__(self, sock: socket.socket, codec: Connection, timeout: float) -> None:
+    def __init__(self, sock: Socket, codec: Connection, timeout: float) -> None:
         self.socket = sock
         self.codec = codec
         self.timeout = timeout
@@ -155,10 +161,12 @@ def request(
     body: bytes = b"",
     timeout: float = 30.0,
     limits: Limits = _CLIENT_LIMITS,
+    tls: ClientTls | None = None,
 ) -> ClientResponse:
     """Send one request on a connection of its own. Redirects are not followed.
 
     `timeout`, in seconds, is for connecting, for the whole head of the response, and for each wait for its content.
+    `tls` says how https is spoken, by default to servers that the system's roots vouch for.
 
     Raises `InvalidURI`, `LocalProtocolError`, `TLSUnavailable`; `ConnectionLost`, `TimedOut`, `RemoteProtocolError`.
     """
@@ -167,12 +175,15 @@ def request(
     codec.close_after_cycle()
     head = request_head(method, where, headers, len(body))
     octets = codec.send(head) + codec.send(Data(body)) + codec.send(END)
+    side = client_side(tls) if where.secure else None
     try:
-        sock = socket.create_connection((where.host, where.port), timeout)
+        sock: Socket = socket.create_connection((where.host, where.port), timeout)
+        if side is not None:
+            sock = tls_socket(cast(socket.socket, sock), side.engine(where.host), timeout)
     except TimeoutError:
         raise TimedOut(f"{where.host} port {where.port} did not accept within {timeout:g} seconds") from None
     except OSError as error:
-        raise ConnectionLost(f"cannot connect to {where.host} port {where.port}: {error.strerror or error}") from error
+        raise ConnectionLost(f"cannot connect to {where.host} port {where.port}: {failure_text(error)}") from error
     wire = _Wire(sock, codec, timeout)
     try:
         with contextlib.suppress(ConnectionLost):  # the answer may be there all the same: reading tells
@@ -251,7 +262,10 @@ class Server:
         max_connections: int = 256,
         wall_clock: WallClock | None = None,
         report: Callable[[str, Exception], None] | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
+        self.tls = tls
+        """How TLS is spoken, None for http. A new value is for new connections."""
         self._service = service
         self._listener = listener
         self._limits = limits
@@ -261,7 +275,7 @@ class Server:
         self._report = report or _report_to_stderr
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, socket.socket] = {}
-        self._idle: set[socket.socket] = set()
+        self._idle: set[Socket] = set()
         self._draining = False
         self._acceptor = threading.Thread(target=self._accept, name="cohttp accept", daemon=True)
         self._acceptor.start()
@@ -276,7 +290,8 @@ class Server:
     def url(self) -> str:
         """The server's root."""
         host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def drain(self, timeout: float = 10.0) -> int:
         """Stop listening, close idle connections, let requests in progress end. Returns how many were broken off."""
@@ -334,16 +349,29 @@ class Server:
         try:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wire = _Wire(sock, Connection(Role.SERVER, self._limits), self._timeouts.write)
-            first = True
-            while self._cycle(wire, client, first):
-                first = False
+            if (tls := self.tls) is None:
+                self._exchanges(sock, client)
+            else:
+                try:
+                    secured = tls_socket(sock, tls.engine(), self._timeouts.head)
+                except OSError:
+                    return  # nothing was agreed on: there is nobody to answer
+                try:
+                    self._exchanges(secured, client)
+                finally:
+                    secured.close()
         except (ConnectionLost, TimedOut, RemoteProtocolError):
             pass  # the client broke off or stalled: nothing can be said to it any more
         except Exception as error:
             self._report("a response broke off", error)
         finally:
             self._ended(threading.current_thread(), sock)
+
+    def _exchanges(self, sock: Socket, client: str) -> None:
+        wire = _Wire(sock, Connection(Role.SERVER, self._limits), self._timeouts.write)
+        first = True
+        while self._cycle(wire, client, first):
+            first = False
 
     def _ended(self, thread: threading.Thread, sock: socket.socket) -> None:
         sock.close()
@@ -457,7 +485,7 @@ class Server:
         return False
 
 
-def _shut(sock: socket.socket, how: int) -> None:
+def _shut(sock: Socket, how: int) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(how)
 
@@ -477,14 +505,15 @@ def serve(
     max_connections: int = 256,
     wall_clock: WallClock | None = None,
     report: Callable[[str, Exception], None] | None = None,
-    tls: object = None,
+    tls: ServerTls | None = None,
 ) -> Server:
     """Listen on `host` and `port` (0 picks a free one) and serve in threads; beyond `max_connections` clients wait.
 
-    Raises `OSError` when the address cannot be had, and `TLSUnavailable` when `tls` is asked for.
+    With `tls` it serves https, and nothing else. Raises `OSError` when the address cannot be had, `TLSUnavailable`
+    where `tls` is not what `mirage.conduit` makes.
     """
     if tls is not None:
-        raise TLSUnavailable("this server cannot speak https yet: there is no TLS in the stack; serve without `tls`")
+        server_side(tls)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=128)
     return Server(
@@ -495,4 +524,5 @@ def serve(
         max_connections=max_connections,
         wall_clock=wall_clock,
         report=report,
+        tls=tls,
     )

@@ -13,14 +13,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ._connection import Connection
 from ._events import END, Data, EndOfMessage, InformationalHead, Limits, RequestHead, ResponseHead, Signal
 from ._state import Role, State
+from ._tls import client_side, conduit, failure_text
 from ._uri import IDEMPOTENT, URI, InvalidURI, parse_uri, request_head
 from .errors import ConnectionLost, ContentTooLarge, RemoteProtocolError, TimedOut
 from .message import Headers
+
+if TYPE_CHECKING:
+    from mirage.conduit import ClientTls
 
 __all__ = ["Client", "ClientResponse", "InvalidURI"]
 
@@ -32,7 +36,7 @@ class _Link:
     """One connection to a host."""
 
     def __init__(self, uri: URI, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.key = (uri.host, uri.port)
+        self.key = (uri.host, uri.port, uri.secure)
         self.client = client
         self.reader = reader
         self.writer = writer
@@ -163,19 +167,31 @@ class ClientResponse:
         self.close()
 
 
+async def _open(uri: URI) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(uri.host, uri.port)
+
+
 class Client:
     """See the module. `timeout`, in seconds, is for connecting, for each piece that is sent, for the whole head of the
-    response, and for each wait for its content.
+    response, and for each wait for its content. `tls` says how https is spoken: by default with the implementation that
+    `mirage.conduit` chooses, and to servers that the system's roots vouch for.
     """
 
     def __init__(
-        self, *, timeout: float = 30.0, limits: Limits = _LIMITS, idle_per_host: int = 4, idle_seconds: float = 10.0
+        self,
+        *,
+        timeout: float = 30.0,
+        limits: Limits = _LIMITS,
+        idle_per_host: int = 4,
+        idle_seconds: float = 10.0,
+        tls: ClientTls | None = None,
     ) -> None:
         self.timeout = timeout
         self.limits = limits
         self._idle_per_host = idle_per_host
         self._idle_seconds = idle_seconds
-        self._idle: dict[tuple[str, int], list[_Link]] = {}
+        self._tls = tls
+        self._idle: dict[tuple[str, int, bool], list[_Link]] = {}
         self._closed = False
 
     async def request(
@@ -214,12 +230,21 @@ class Client:
     async def _connect(self, uri: URI) -> _Link:
         try:
             async with asyncio.timeout(self.timeout):
-                reader, writer = await asyncio.open_connection(uri.host, uri.port)
+                reader, writer = await (self._open_tls(uri) if uri.secure else _open(uri))
         except TimeoutError:
             raise TimedOut(f"{uri.host} port {uri.port} did not accept within {self.timeout:g} seconds") from None
         except OSError as error:
-            raise ConnectionLost(f"cannot connect to {uri.host} port {uri.port}: {error.strerror or error}") from error
+            raise ConnectionLost(f"cannot connect to {uri.host} port {uri.port}: {failure_text(error)}") from error
         return _Link(uri, self, reader, writer)
+
+    async def _open_tls(self, uri: URI) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        side = self._tls = client_side(self._tls)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        transport, protocol = await conduit().connect(
+            conduit().Tls(uri.host, uri.port), lambda: asyncio.StreamReaderProtocol(reader, loop=loop), tls=side
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _exchange(self, link: _Link, head: RequestHead, body: bytes | AsyncIterable[bytes]) -> ClientResponse:
         codec = link.codec
@@ -238,7 +263,7 @@ class Client:
     # Kept connections
 
     async def _take(self, uri: URI) -> _Link | None:
-        links = self._idle.get((uri.host, uri.port), [])
+        links = self._idle.get((uri.host, uri.port, uri.secure), [])
         now = asyncio.get_running_loop().time()
         while links:
             link = links.pop()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from . import blocking
+from ._tls import trusting
 from .errors import HTTPError
 
 __all__ = ["main"]
@@ -22,7 +23,8 @@ examples:
   cohttp-curl -d 'name=widget' http://127.0.0.1:8080/items
 
 The exit status is 0 for a response with a status of 200 to 299, and 1 for any other and for every error.
-Redirects are not followed. https is refused until there is TLS.
+Redirects are not followed. For https the server's certificate is checked, for its name and by the roots that the system
+trusts; --cacert names a file with others. TLS is our own, or OpenSSL where the environment has CONDUIT_TLS=openssl.
 """
 
 
@@ -33,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("uri", metavar="URI", help="what to fetch, as http://HOST[:PORT]/PATH")
+    parser.add_argument("uri", metavar="URI", help="what to fetch, as https://HOST[:PORT]/PATH or http://...")
     parser.add_argument("-X", "--request", metavar="METHOD", help="the method (GET; with -d, POST)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the content to FILE, not to standard output")
     parser.add_argument("-d", "--data", metavar="DATA", help="send DATA as the content; @FILE sends a file")
@@ -41,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         "-H", "--header", metavar="NAME:VALUE", action="append", default=[], help="send a header field; may be repeated"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show the heads on standard error")
+    parser.add_argument("--cacert", metavar="FILE", help="trust these roots (PEM), not the system's, for https")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=30.0, help="the longest wait for the server (30)"
     )
@@ -70,7 +73,10 @@ def _fetch(options: argparse.Namespace) -> int:
     if body is not None and not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/x-www-form-urlencoded"))
     headers.append(("user-agent", "cohttp-curl"))
-    with blocking.request(method, options.uri, headers=headers, body=body or b"", timeout=options.timeout) as response:
+    tls = None if options.cacert is None else trusting(options.cacert)
+    with blocking.request(
+        method, options.uri, headers=headers, body=body or b"", timeout=options.timeout, tls=tls
+    ) as response:
         if options.verbose:
             _show(">", f"{response.sent.method} {response.sent.target} HTTP/1.1", response.sent.headers)
             _show("<", f"HTTP/{response.version} {response.status} {response.reason}", response.headers.raw)

@@ -54,4 +54,4 @@ class TimedOut(HTTPError):
 
 
 class TLSUnavailable(HTTPError):
-    """https was asked for and TLS is not there yet; plain HTTP is never used in its place."""
+    """https was asked for, and no TLS is installed; plain HTTP is never used in its place."""

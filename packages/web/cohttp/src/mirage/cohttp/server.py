@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mirage.types import WallClock
 
@@ -19,8 +19,11 @@ from ._date import DateCache, SystemClock
 from ._events import Limits
 from ._protocol import HTTPProtocol
 from ._serving import Access
-from .errors import TLSUnavailable
+from ._tls import conduit, server_side
 from .message import Service
+
+if TYPE_CHECKING:
+    from mirage.conduit import Listener, ServerTls
 
 __all__ = ["Access", "Server", "Timeouts", "serve"]
 
@@ -74,7 +77,8 @@ class Server:
         self.access_log = access_log
         self.sendfile = sendfile
         self.date = DateCache(wall_clock or SystemClock())
-        self._listener: asyncio.AbstractServer | None = None
+        self._listener: asyncio.AbstractServer | Listener | None = None
+        self._secure: Listener | None = None
         self._addresses: list[tuple[str, int]] = []
         self._connections: set[HTTPProtocol] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -101,10 +105,28 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The server's root, `http://127.0.0.1:8080`; a wildcard address is given as this host's loopback."""
+        """The server's root, `http://127.0.0.1:8080`; a wildcard address is given as this host's loopback.
+
+        Over TLS it begins with https.
+        """
         host, port = self.address
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._secure is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """How TLS is spoken, None where it is not. A new value is for new connections; those that are there go on.
+
+        It can be set only where there was one: a server never changes between http and https.
+        """
+        return None if self._secure is None else self._secure.tls
+
+    @tls.setter
+    def tls(self, side: ServerTls) -> None:
+        if self._secure is None or side is None:
+            raise ValueError("a server of http does not become one of https, nor the other way round: serve anew")
+        self._secure.tls = side
 
     @property
     def connections(self) -> int:
@@ -198,14 +220,16 @@ async def serve(
     access_log: Callable[[Access], None] | None = None,
     sendfile: bool = True,
     backlog: int = 1024,
-    tls: object = None,
+    tls: ServerTls | None = None,
 ) -> Server:
     """Listen on `host` and `port` (0 picks a free one; the host None means all addresses) and serve.
 
-    Raises `OSError` when the address cannot be had, and `TLSUnavailable` when `tls` is asked for.
+    With `tls` it serves https, and nothing else. Raises `OSError` when the address cannot be had, `TLSUnavailable`
+    where `tls` is not what `mirage.conduit` makes.
     """
     if tls is not None:
-        raise TLSUnavailable("this server cannot speak https yet: there is no TLS in the stack; serve without `tls`")
+        server_side(tls)
+        sendfile = False  # the kernel does not seal
     loop = asyncio.get_running_loop()
     server = Server(
         service,
@@ -217,7 +241,10 @@ async def serve(
         access_log=access_log,
         sendfile=sendfile,
     )
-    listener = await loop.create_server(server.protocol, host, port, backlog=backlog)
-    server._listener = listener
-    server._addresses = [tuple(s.getsockname()[:2]) for s in listener.sockets]
+    if tls is None:
+        server._listener = await loop.create_server(server.protocol, host, port, backlog=backlog)
+    else:
+        endpoint = conduit().Tls(host or "", port)
+        server._listener = server._secure = await conduit().listen(endpoint, server.protocol, tls=tls, backlog=backlog)
+    server._addresses = [tuple(s.getsockname()[:2]) for s in server.sockets]  # type: ignore[attr-defined]
     return server

@@ -1,0 +1,1 @@
+"""Our own TLS against the TLS of others, in both roles, over loopback: `./noxw -s integration -- tls`."""

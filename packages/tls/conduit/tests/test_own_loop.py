@@ -1,0 +1,134 @@
+"""TLS on our own stack: two hosts in virtual time, a lossy network between them, and `ssl=` on their event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from mirage import tls
+from mirage.conduit import ClientTls, PeerRefused, ServerTls, connect, listen
+from mirage.conduit.native import NativeClient
+from mirage.conduit.testing import Authority
+from mirage.runtime.testing import SimLoop
+
+
+def configurations(authority: Authority) -> tuple[tls.ServerConfig, tls.ClientConfig]:
+    """Of `mirage.tls` itself."""
+    identity = authority.identity("server.test")
+    return (
+        tls.ServerConfig(identities=(tls.Identity(identity.chain, identity.key),), tickets=tls.TicketKeys(bytes(32))),
+        tls.ClientConfig(authenticator=authority.authenticator),
+    )
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends back all that comes, then closes."""
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+def test_a_configuration_is_what_ssl_takes(authority: Authority, loss: float) -> None:
+    """`create_server` and `create_connection` with `ssl=` our configurations: octets go both ways, and the end too."""
+    server_config, client_config = configurations(authority)
+    content = bytes(range(256)) * 1024
+
+    async def serve() -> None:
+        server = await asyncio.start_server(echo, "10.0.0.1", 443, ssl=server_config)  # type: ignore[arg-type]
+        async with server:
+            await asyncio.sleep(600)
+
+    async def ask() -> list[bool]:
+        await asyncio.sleep(1)
+        client = NativeClient(client_config)
+        resumed = []
+        for side in (client_config, client, client):
+            reader, writer = await asyncio.open_connection(
+                "10.0.0.1",
+                443,
+                ssl=side,  # type: ignore[arg-type]
+                server_hostname="server.test",
+            )
+            writer.write(content)
+            writer.write_eof()
+            assert await reader.read() == content
+            resumed.append(writer.get_extra_info("tls").resumed)
+            writer.close()
+            await writer.wait_closed()
+        return resumed
+
+    with SimLoop(seed=5) as loop:
+        network = loop.network(delay=0.02, loss=loss)
+        server = loop.host("server", network, "10.0.0.1/24")
+        client = loop.host("client", network, "10.0.0.2/24")
+        server.spawn(serve())
+        assert loop.run_until_complete(client.spawn(ask())) == [False, False, True]
+
+
+def test_a_failed_handshake_on_our_loop(authority: Authority, stranger: Authority) -> None:
+    """A client that does not trust the server is told why; the server serves the next one."""
+    server_config, client_config = configurations(authority)
+    strange = tls.ClientConfig(authenticator=stranger.authenticator)
+
+    async def serve() -> None:
+        server = await asyncio.start_server(echo, "10.0.0.1", 443, ssl=server_config)  # type: ignore[arg-type]
+        async with server:
+            await asyncio.sleep(600)
+
+    async def ask(side: Any) -> bytes:
+        reader, writer = await asyncio.open_connection("10.0.0.1", 443, ssl=side, server_hostname="server.test")
+        writer.write(b"hello")
+        try:
+            return await reader.readexactly(5)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def both() -> None:
+        await asyncio.sleep(1)
+        with pytest.raises(PeerRefused):
+            await ask(strange)
+        assert await ask(client_config) == b"hello"
+
+    with SimLoop(seed=6) as loop:
+        network = loop.network(delay=0.02)
+        server = loop.host("server", network, "10.0.0.1/24")
+        client = loop.host("client", network, "10.0.0.2/24")
+        server.spawn(serve())
+        loop.run_until_complete(client.spawn(both()))
+
+
+def test_conduit_itself_on_our_loop(authority: Authority) -> None:
+    """`connect` and `listen` ask the running loop, so they are on the stack there."""
+    tls_server = ServerTls(identity=authority.identity("server.test"), implementation="native")
+    tls_client = ClientTls(authenticator=authority.authenticator, implementation="native")
+
+    class Greeter(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.write(b"welcome")
+            transport.close()
+
+    async def serve() -> None:
+        async with await listen("tls://10.0.0.1:443", Greeter, tls=tls_server):
+            await asyncio.sleep(60)
+
+    async def ask() -> bytes:
+        await asyncio.sleep(1)
+        reader = asyncio.StreamReader()
+        transport, _ = await connect(
+            "tls://10.0.0.1:443", lambda: asyncio.StreamReaderProtocol(reader), tls=tls_client, name="server.test"
+        )
+        try:
+            return await reader.read()
+        finally:
+            transport.close()
+
+    with SimLoop(seed=7) as loop:
+        network = loop.network(delay=0.02)
+        server = loop.host("server", network, "10.0.0.1/24")
+        client = loop.host("client", network, "10.0.0.2/24")
+        server.spawn(serve())
+        assert loop.run_until_complete(client.spawn(ask())) == b"welcome"

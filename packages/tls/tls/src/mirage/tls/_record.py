@@ -1,0 +1,301 @@
+"""The record layer (RFC 8446 5, RFC 5246 6): octets in, records out, and the other way round.
+
+It is the one mutable part below the connection: a buffer of what has not arrived whole, and for each direction a key
+with its sequence number. Records are sealed in place in one output buffer and opened into one, so that bulk data is
+copied once each way.
+
+Invariants: a sequence number is used once; plaintext that is not authentic is never given out; the buffer holds at most
+one record.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from mirage.crypto import Aead, InvalidTag
+
+from ._alerts import Alert
+from ._constants import TLS12, TLS13, ContentType, Suite
+from .errors import PeerMisbehaved
+
+__all__ = ["MAX_PLAINTEXT", "Keys", "Reader", "Writer"]
+
+MAX_PLAINTEXT = 1 << 14
+_EXPANSION_13 = 256  # RFC 8446 5.2
+_EXPANSION_12 = 1024  # RFC 5246 6.2.3 allows 2048 with compression; without it 1024
+_HEADER = struct.Struct("!BHH")
+_AAD_12 = struct.Struct("!QBHH")
+
+
+class Keys:
+    """The key of one direction, and its sequence number."""
+
+    __slots__ = ("_iv", "_salt", "aead", "explicit", "sequence", "tag", "version")
+
+    def __init__(self, suite: Suite, key: bytes, iv: bytes) -> None:
+        self.aead: Aead = suite.aead.new(key)
+        self.tag = suite.aead.tag_size
+        self.version = suite.version
+        self.sequence = 0
+        self.explicit = 8 if suite.explicit_nonce else 0
+        self._iv = int.from_bytes(iv, "big")
+        self._salt = iv if suite.explicit_nonce else b""
+
+    def nonce(self) -> bytes:
+        """The nonce of the next record."""
+        if self._salt:  # RFC 5288 3: the explicit part is ours to choose; the sequence number never repeats
+            return self._salt + self.sequence.to_bytes(8, "big")
+        return (self._iv ^ self.sequence).to_bytes(12, "big")
+
+
+class Writer:
+    """Makes records. `limit` is the most octets of plaintext in one."""
+
+    __slots__ = ("keys", "limit", "version")
+
+    def __init__(self) -> None:
+        self.keys: Keys | None = None
+        self.limit = MAX_PLAINTEXT
+        self.version = 0x0301  # of a ClientHello; RFC 8446 5.1
+
+    def write(self, kind: int, data: bytes | bytearray | memoryview) -> bytes | bytearray:
+        """The records of one content type for this data, which is not empty unless it is application data."""
+        keys = self.keys
+        if keys is None:
+            if len(data) <= self.limit:
+                return _HEADER.pack(kind, self.version, len(data)) + data
+            view = memoryview(data)
+            parts = [view[at : at + self.limit] for at in range(0, len(data), self.limit)]
+            return b"".join(_HEADER.pack(kind, self.version, len(part)) + part for part in parts)
+        return self._write_13(keys, kind, data) if keys.version == TLS13 else self._write_12(keys, kind, data)
+
+    def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
+        limit, tag, length = self.limit, keys.tag, len(data)
+        count = -(-length // limit) or 1
+        out = bytearray(length + count * (6 + tag))
+        seal, sequence, iv = keys.aead.seal_into, keys.sequence, keys._iv
+        with memoryview(out) as view, memoryview(data) as source:
+            at = taken = 0
+            header = b""
+            while count:
+                size = min(limit, length - taken)
+                end = at + 6 + size + tag
+                if size == limit or not header or count == 1:
+                    header = _HEADER.pack(ContentType.DATA, TLS12, size + 1 + tag)
+                out[at : at + 5] = header
+                view[at + 5 : at + 5 + size] = source[taken : taken + size]
+                out[at + 5 + size] = kind
+                nonce = (iv ^ sequence).to_bytes(12, "big")
+                seal(nonce, view[at + 5 : at + 6 + size], header, view[at + 5 : end])
+                sequence += 1
+                at = end
+                taken += size
+                count -= 1
+        keys.sequence = sequence
+        return out
+
+    def _write_12(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
+        limit, tag, explicit, length = self.limit, keys.tag, keys.explicit, len(data)
+        count = -(-length // limit) or 1
+        out = bytearray(length + count * (5 + explicit + tag))
+        with memoryview(out) as view, memoryview(data) as source:
+            at = taken = 0
+            while count:
+                size = min(limit, length - taken)
+                start, end = at + 5 + explicit, at + 5 + explicit + size + tag
+                out[at : at + 5] = _HEADER.pack(kind, TLS12, explicit + size + tag)
+                if explicit:
+                    out[at + 5 : start] = keys.sequence.to_bytes(8, "big")
+                view[start : start + size] = source[taken : taken + size]
+                aad = _AAD_12.pack(keys.sequence, kind, TLS12, size)
+                keys.aead.seal_into(keys.nonce(), view[start : start + size], aad, view[start:end])
+                keys.sequence += 1
+                at = end
+                taken += size
+                count -= 1
+        return out
+
+
+class Reader:
+    """Takes records apart. `limit` is the most octets of content that one may have."""
+
+    __slots__ = ("_buffer", "_early_budget", "keys", "limit", "plain_alerts", "versions")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.keys: Keys | None = None
+        self.limit = MAX_PLAINTEXT
+        self.versions = range(0x0300, 0x0400)
+        """What the version field of a record without protection may hold."""
+        self._early_budget = -1
+        self.plain_alerts = False
+        """Whether the peer may not have our keys yet, and so may send an alert without protection."""
+
+    def skip_early(self, budget: int) -> None:
+        """Drop records that do not open, up to so many octets: early data that was not accepted (RFC 8446 4.2.10).
+
+        The first record that opens, or `budget` below zero, ends it.
+        """
+        self._early_budget = budget
+
+    @property
+    def pending(self) -> int:
+        """Octets of a record that has not arrived whole."""
+        return len(self._buffer)
+
+    def read(self, data: bytes | bytearray | memoryview) -> Iterator[tuple[int, bytes | bytearray]]:
+        """The content types and contents of the records that are whole now.
+
+        The keys may be changed between two records. Application data of records in a row is joined. Raises
+        `PeerMisbehaved`; what has been given out before that was right.
+        """
+        buffer = self._buffer
+        if buffer:
+            buffer += data
+            source = bytes(buffer)
+            buffer.clear()
+        else:
+            source = data if isinstance(data, bytes) else bytes(data)
+        at, end = 0, len(source)
+        with memoryview(source) as view:
+            while end - at >= 5:
+                kind, version, length = _HEADER.unpack_from(source, at)
+                keys = self.keys
+                self._check_header(kind, version, length)
+                if at + 5 + length > end:
+                    break
+                protected = keys is not None and keys.version == TLS13 and kind == ContentType.DATA
+                if keys is not None and protected and self._early_budget < 0:
+                    at, inner, content = self._open_run(keys, source, view, at, end)
+                    yield inner, content
+                    continue
+                stop = at + 5 + length
+                opened = self._open(kind, source, view, at, stop)
+                at = stop
+                if opened is not None:
+                    yield opened
+        if at < end:
+            buffer += source[at:]
+
+    def _check_header(self, kind: int, version: int, length: int) -> None:
+        if not ContentType.CCS <= kind <= ContentType.DATA:
+            raise PeerMisbehaved(
+                f"a record of the unknown type {kind}: no TLS is spoken here", Alert.UNEXPECTED_MESSAGE
+            )
+        if version not in self.versions:
+            raise PeerMisbehaved(f"a record of version {version:#06x}", Alert.PROTOCOL_VERSION)
+        keys = self.keys
+        if keys is None or (kind == ContentType.CCS and keys.version == TLS13):
+            most = MAX_PLAINTEXT if self._early_budget < 0 else MAX_PLAINTEXT + _EXPANSION_13
+        else:
+            most = MAX_PLAINTEXT + (_EXPANSION_13 if keys.version == TLS13 else _EXPANSION_12)
+        if length > most:
+            raise PeerMisbehaved(f"a record of {length} octets, more than {most}", Alert.RECORD_OVERFLOW)
+
+    def _open_run(
+        self, keys: Keys, source: bytes, view: memoryview, at: int, end: int
+    ) -> tuple[int, int, bytes | bytearray]:
+        """Open records from `at` on, as long as they are application data: where they stop, type and content.
+
+        Another type ends the run, so that a message in it can change the keys before the next record is opened.
+        """
+        out = bytearray(end - at)
+        tag, sequence, iv, limit = keys.tag, keys.sequence, keys._iv, self.limit
+        opening = keys.aead.open_into
+        filled, inner = 0, ContentType.DATA
+        with memoryview(out) as target:
+            while end - at >= 5:
+                kind, version, length = _HEADER.unpack_from(source, at)
+                stop = at + 5 + length
+                if kind != ContentType.DATA or stop > end:
+                    break
+                self._check_header(kind, version, length)
+                size = length - tag
+                if size < 1:
+                    raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
+                header = source[at : at + 5]
+                nonce = (iv ^ sequence).to_bytes(12, "big")
+                try:
+                    opening(nonce, view[at + 5 : stop], header, target[filled : filled + size])
+                except InvalidTag:
+                    keys.sequence = sequence
+                    if filled:  # what came before it is right; the next call finds this record again
+                        break
+                    raise PeerMisbehaved("a record that is not authentic", Alert.BAD_RECORD_MAC) from None
+                last = filled + size - 1
+                found = out[last]
+                if found == 0:  # RFC 8446 5.4: padding; found from the end, without a loop over its octets
+                    text = bytes(target[filled : filled + size]).rstrip(b"\0")
+                    if not text:
+                        raise PeerMisbehaved("a record of nothing but padding", Alert.UNEXPECTED_MESSAGE)
+                    last = filled + len(text) - 1
+                    found = text[-1]
+                # RFC 8446 5.4: what is inside has at most 2^14 octets and its type; RFC 8449 4 counts both
+                if last - filled > limit or size > limit + 1:
+                    raise PeerMisbehaved(f"a record with more than {limit} octets in it", Alert.RECORD_OVERFLOW)
+                if found != ContentType.DATA:
+                    if filled:
+                        break  # give out the data first; this record is opened again then
+                    sequence += 1
+                    at, filled, inner = stop, last, found
+                    break
+                sequence += 1
+                empty = last == filled
+                at, filled = stop, last
+                if empty:
+                    break  # let the caller count those
+        keys.sequence = sequence
+        del out[filled:]
+        return at, inner, out
+
+    def _open(
+        self, kind: int, source: bytes, view: memoryview, at: int, stop: int
+    ) -> tuple[int, bytes | bytearray] | None:
+        keys = self.keys
+        if keys is None:
+            if kind == ContentType.DATA and self._early_budget >= 0:
+                self._skipped(stop - at)
+                return None
+            return kind, source[at + 5 : stop]
+        if keys.version == TLS13:
+            if kind == ContentType.DATA:
+                return self._open_early(keys, source, view, at, stop)
+            # RFC 8446 5: whatever else is not protected was put there by somebody else; CCS the connection judges
+            if kind != ContentType.CCS and not (kind == ContentType.ALERT and self.plain_alerts and not keys.sequence):
+                raise PeerMisbehaved("a record without protection", Alert.UNEXPECTED_MESSAGE)
+            return kind, source[at + 5 : stop]
+        start, size = at + 5 + keys.explicit, stop - at - 5 - keys.explicit - keys.tag
+        if size < 0:
+            raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
+        aad = _AAD_12.pack(keys.sequence, kind, TLS12, size)
+        nonce = keys.nonce()
+        if keys.explicit:
+            nonce = nonce[:4] + source[at + 5 : start]
+        try:
+            content = keys.aead.open(nonce, view[start:stop], aad)
+        except InvalidTag:
+            raise PeerMisbehaved("a record that is not authentic", Alert.BAD_RECORD_MAC) from None
+        if size > self.limit:
+            raise PeerMisbehaved(f"a record with more than {self.limit} octets in it", Alert.RECORD_OVERFLOW)
+        keys.sequence += 1
+        return kind, content
+
+    def _open_early(
+        self, keys: Keys, source: bytes, view: memoryview, at: int, stop: int
+    ) -> tuple[int, bytes | bytearray] | None:
+        """One record where early data may still come that was not accepted."""
+        try:
+            _, inner, content = self._open_run(keys, source, view, at, stop)
+        except PeerMisbehaved as error:
+            if error.alert is not Alert.BAD_RECORD_MAC:
+                raise
+            self._skipped(stop - at)
+            return None
+        self._early_budget = -1
+        return inner, content
+
+    def _skipped(self, octets: int) -> None:
+        self._early_budget -= octets
+        if self._early_budget < 0:
+            raise PeerMisbehaved("more early data than would have been taken", Alert.UNEXPECTED_MESSAGE)

@@ -1,0 +1,90 @@
+"""The name that a peer should have, and whether a certificate has it (RFC 6125, RFC 9525)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TypeAlias
+
+from mirage.asn1 import Chosen
+
+from .certificate import Certificate
+from .errors import UnusableInput, ValidationError
+from .names import general_name, show_general_name
+
+__all__ = ["PeerName", "expected_name", "is_dns_name", "match"]
+
+PeerName: TypeAlias = "str | ipaddress.IPv4Address | ipaddress.IPv6Address"
+"""A DNS name, an IP address (as text too), or an email address."""
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+def is_dns_name(text: str, wildcard: bool = False) -> bool:
+    """Whether a lower-case text is a DNS name of letters, digits and hyphens; `wildcard` allows ``*`` as first label.
+
+    A name whose last label is a number is none: it would be read as an IPv4 address (WHATWG URL 3.5).
+    """
+    labels = text.split(".")
+    if wildcard and labels[0] == "*":
+        labels = labels[1:]
+        if len(labels) < 2:
+            return False
+    if not 0 < len(text) <= 253 or labels[-1].isdigit():
+        return False
+    return all(_LABEL.fullmatch(label) for label in labels)
+
+
+def expected_name(name: PeerName) -> Chosen:
+    """What to look for in a certificate. Raises `UnusableInput` for what is no name."""
+    if not isinstance(name, str):
+        return Chosen("ip", name.packed)
+    text = name.strip("[]") if name.startswith("[") else name
+    found = general_name(text.removesuffix("."))
+    if found.name == "dns":
+        found = Chosen("dns", found.value.lower())
+        if not is_dns_name(found.value):
+            raise UnusableInput(f"{name!r} is no DNS name, IP address or email address")
+    if found.name == "uri":
+        raise UnusableInput(f"{name!r} is a URI; give the name of its host")
+    return found
+
+
+def match(certificate: Certificate, name: PeerName) -> None:
+    """Return if the certificate has this name, among its alternative names only.
+
+    Raises `ValidationError` (bad-name).
+    """
+    wanted = expected_name(name)
+    for found in certificate.alt_names:
+        if found.name == wanted.name and _same(wanted, found.value):
+            return
+    shown = [show_general_name(each) for each in certificate.alt_names[:8]]
+    if not shown:
+        raise ValidationError(
+            "bad-name", f"{certificate!r} has no subjectAltName; make one with the name {show_general_name(wanted)}"
+        )
+    more = ", ..." if len(certificate.alt_names) > 8 else ""
+    raise ValidationError(
+        "bad-name",
+        f"the certificate is for {', '.join(shown)}{more}, not for {show_general_name(wanted)}; "
+        "ask for one of these names, or have this one added",
+    )
+
+
+def _same(wanted: Chosen, found: str | bytes) -> bool:
+    if isinstance(found, bytes):
+        return bool(wanted.value == found)
+    if wanted.name == "email":
+        # RFC 5321 2.4: the local part is case-sensitive, the domain is not.
+        local, _, domain = wanted.value.rpartition("@")
+        their_local, _, their_domain = found.rpartition("@")
+        return bool(local == their_local and domain.lower() == their_domain.lower())
+    pattern = found.lower()
+    if not is_dns_name(pattern, wildcard=True):
+        return False
+    if pattern.startswith("*."):
+        # RFC 9525 6.3: the wildcard is the whole first label, and stands for one label.
+        first, _, rest = wanted.value.partition(".")
+        return bool(first and rest == pattern[2:])
+    return bool(pattern == wanted.value)
