@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from mirage.hvt import BuildError, Tender, build
+from mirage.hvt._collect import Collection
 
 pytestmark = [pytest.mark.kvm, pytest.mark.tool("gcc"), pytest.mark.slow]
 Boot = Callable[..., Any]
@@ -153,6 +155,19 @@ def test_callbacks_of_ctypes_need_no_code_to_be_written(boot: Boot) -> None:
         print(held[5](0.0, 0.0, 0), len(open("/proc/self/maps").read().split("rwx")) - 1)
     """)
     assert outcome.output.splitlines() == ["[1, 2, 3, 5, 7, 9]", "4096", "True", "10.0 0"]
+
+
+def test_another_libffi_keeps_its_own_closures(tmp_path: Path) -> None:
+    """One that writes other code into them would not be understood: then no library stands in its place."""
+    for code, found in (("f30f1efa4c8d15f5ffffffff25070000000f1f80", True), ("49bb000000000000000049ba", False)):
+        octets = ",".join(f"0x{octet:02x}" for octet in bytes.fromhex(code))
+        source = tmp_path / "other.c"
+        source.write_text(f"const char code[] = {{{octets}}};\nint ffi_prep_closure_loc(void) {{ return code[0]; }}\n")
+        library = tmp_path / f"{found}.so"
+        subprocess.run(["gcc", "-shared", "-nostdlib", "-o", str(library), str(source)], check=True)
+        collection = Collection()
+        collection.add_elf("/lib/other.so", library)
+        assert bool(collection.add_closures()) == found
 
 
 def test_writable_folders(tmp_path: Path) -> None:

@@ -24,9 +24,8 @@ PROGRAM = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARIES = "/usr/lib/mirage"
 SITE = "/usr/lib/mirage/site"
 APPLICATION = "/app"
-LIBFFI = {"libffi.so.7", "libffi.so.8"}
 LIBFFI_CODE = (bytes.fromhex("f30f1efa4c8d15f5ffffffff25070000"), bytes.fromhex("4c8d15f9ffffffff2503000000"))
-"""How the code begins that these write into a closure: lea of the closure into r10, jmp through its octets 24 to 31."""
+"""How the code begins that libffi 3.3 and 3.4 write into a closure: its address in r10, jmp through octets 24 to 31."""
 
 
 def _library_folders() -> list[str]:
@@ -142,8 +141,11 @@ class Collection:
 
     def add_closures(self) -> dict[str, str]:
         """Where libffi is in the image: the library whose closures need no code written; what the environment says."""
-        known = [node for node in self.nodes.values() if node.elf is not None and node.elf.soname in LIBFFI]
-        if not known or not all(any(code in node.elf.data for code in LIBFFI_CODE) for node in known if node.elf):
+        # Those that bring libffi, under whatever name: what stands in place of one's functions does so for all.
+        elves = (node.elf for node in self.nodes.values() if node.elf is not None)
+        callers = [elf for elf in elves if b"\0ffi_prep_closure_loc\0" in elf.data]
+        known = [elf for elf in callers if any(name == "ffi_prep_closure_loc" for *_, name in elf.functions())]
+        if not known or not all(any(code in elf.data for code in LIBFFI_CODE) for elf in known):
             return {}
         path = f"{LIBRARIES}/libmirage-closures.so"
         self.add_elf(path, closures())
