@@ -40,6 +40,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "nmap": ("nmap", "scans the ports of the stack"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "openssl": ("openssl", "reads and checks what mirage-asn1 and mirage-x509 write"),
+    "pg_lsclusters": ("postgresql", "the same: its server is /usr/lib/postgresql/*/bin/postgres"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "radvd": ("radvd", "advertises routers and prefixes to the stack"),

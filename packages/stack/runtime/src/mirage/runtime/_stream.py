@@ -45,6 +45,10 @@ _SERVER_COUNTS_TRANSPORTS = len(inspect.signature(base_events.Server._attach).pa
 """From Python 3.13 on a server keeps its transports, so as to close them; before, it counts them."""
 
 
+_NOTHING: dict[str, Any] = {}
+"""What transports without extra information share: asyncio would make each a dictionary of its own."""
+
+
 class StreamTransport(transports._FlowControlMixin, transports.Transport):
     """An `asyncio.Transport` over an established connection of the stack."""
 
@@ -86,7 +90,7 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
         server: Any = None,
         extra: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(extra, loop)
+        super().__init__(_NOTHING if extra is None else extra, loop)
         self._connection = connection
         self._protocol: Any = protocol
         self._buffered = isinstance(protocol, protocols.BufferedProtocol)

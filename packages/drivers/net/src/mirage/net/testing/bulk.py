@@ -3,8 +3,8 @@
     python -m mirage.net.testing.bulk serve ADDRESS PORT
     python -m mirage.net.testing.bulk exchange ADDRESS PORT OCTETS
 
-The client sends `OCTETS` octets of `content(UP)` and no more; the server tells the SHA-256 of what it got, in 32 octets,
-and sends as many octets of `content(DOWN)`. The client checks both, and prints the seconds that each way took. The
+The client sends `OCTETS` octets of `content(UP)` and no more; the server tells the SHA-256 of what it got, in 32
+octets, and sends as many octets of `content(DOWN)`. The client checks both, and prints the seconds of each way. The
 congestion control is named, cubic unless ``--control`` says otherwise, because a machine's default may be another.
 """
 
