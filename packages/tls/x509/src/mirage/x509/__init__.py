@@ -22,10 +22,14 @@ from .authenticators import (
 )
 from .build import Identity, build, extension, make_ca, make_client, make_server
 from .certificate import Certificate
+from .crl import Crl, Revoked, make_crl
+from .csr import Request, make_request_for
 from .errors import BadPassword, InvalidEncoding, UnusableInput, ValidationError, X509Error
 from .hosts import PeerName
 from .names import Name
+from .ocsp import OcspResponse, make_request, make_response, read_request
 from .pem import Block, decode_pem, encode_pem
+from .pkcs12 import Store, decode_pkcs8, decode_pkcs12, encode_pkcs8, encode_pkcs12
 from .profile import PRACTICAL, RFC5280, WEB, Profile
 from .revocation import Revocation
 
@@ -38,14 +42,19 @@ __all__ = [
     "Block",
     "Certificate",
     "ChainOfTrust",
+    "Crl",
     "Identity",
     "InvalidEncoding",
     "Limits",
     "Name",
+    "OcspResponse",
     "PeerName",
     "Presented",
     "Profile",
+    "Request",
     "Revocation",
+    "Revoked",
+    "Store",
     "UnusableInput",
     "Validated",
     "ValidationError",
@@ -54,13 +63,22 @@ __all__ = [
     "certificate_fingerprint",
     "chain_of_trust",
     "decode_pem",
+    "decode_pkcs8",
+    "decode_pkcs12",
     "encode_pem",
+    "encode_pkcs8",
+    "encode_pkcs12",
     "extension",
     "from_string",
     "key_fingerprint",
     "make_ca",
     "make_client",
+    "make_crl",
+    "make_request",
+    "make_request_for",
+    "make_response",
     "make_server",
     "raw_public_key",
+    "read_request",
     "system_roots",
 ]

@@ -136,6 +136,8 @@ class ChainOfTrust:
         try:
             if name is not None:
                 hosts.match(path[0], name)
+            if role == "server":
+                self._revocation.check_stapling(path[0], ocsp)
             self._revocation.check(path, seconds, ocsp)
         except InvalidEncoding as error:
             raise ValidationError("bad-certificate", str(error)) from None

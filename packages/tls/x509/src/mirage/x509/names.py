@@ -168,8 +168,15 @@ def _shown(value: bytes) -> str:
     if text is None:
         return f"#{value.hex()}"
     # Escapes what would end the attribute, and whatever could drive a terminal.
-    safe = "".join(c if c.isprintable() else f"\\{ord(c):02X}" for c in text)
-    return "".join(f"\\{c}" if c in ',+"\\<>;=' else c for c in safe)
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in ',+"\\<>;=':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\{octet:02X}" for octet in character.encode("utf-8", "surrogatepass"))
 
 
 @lru_cache(maxsize=512)
