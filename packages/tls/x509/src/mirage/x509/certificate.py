@@ -134,7 +134,8 @@ class Certificate:
                     try:
                         value = ext.GRAMMARS[oid].decode(each.value, limits=_LIMITS)
                     except Asn1Error as error:
-                        raise InvalidEncoding(f"extension {oid} of {self!r}: {error}") from None
+                        # Not the name of `self`, which may be in this very extension.
+                        raise InvalidEncoding(f"extension {oid} of a certificate: {error}") from None
                     break
             self._by_oid[oid] = value
         return value
