@@ -11,7 +11,7 @@ from mirage.asn1 import Asn1Error, Chosen, Limits, Oid
 from mirage.crypto import SHA256, HashAlgorithm, PublicKey
 
 from . import extensions as ext
-from ._schema import SIGNED, TBS, Extension
+from ._schema import SIGNED, SPKI, TBS, Extension
 from .algorithms import load_key, verify
 from .errors import InvalidEncoding
 from .extensions import AuthorityKeyIdentifier, BasicConstraints, NameConstraints
@@ -95,6 +95,14 @@ class Certificate:
     def spki(self) -> bytes:
         """The SubjectPublicKeyInfo, in DER."""
         return self.fields.spki
+
+    @property
+    def key_octets(self) -> bytes:
+        """The bits of the key alone, which key identifiers and OCSP hash. Raises `InvalidEncoding`."""
+        try:
+            return SPKI.decode(self.fields.spki).key.octets
+        except Asn1Error as error:
+            raise InvalidEncoding(f"the public key of {self!r}: {error}") from None
 
     @cached_property
     def public_key(self) -> PublicKey:
