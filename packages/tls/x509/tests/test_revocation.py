@@ -226,6 +226,20 @@ def test_openssl_reads_ours(tmp_path: Path) -> None:
     assert "leaf.pem: revoked" in told
 
 
+def test_a_responder_without_a_key() -> None:
+    """A certificate in a response is from outside: its key may be anything."""
+    key = PrivateKey.generate_ec()
+    good = build(
+        Name.parse("x"), key.public, key, issuer=Name.parse("x"), extensions=[], not_before=START, not_after=END
+    )
+    broken = Certificate(good.der.replace(key.public.spki()[-66:], b"\x23" + key.public.spki()[-65:]))
+    response = make_response(
+        Identity(good, key), MIDDLE.certificate, [(LEAF, "good")], now=START, next_update=END, include=[broken]
+    )
+    with pytest.raises(InvalidEncoding, match="public key"):
+        response.check(LEAF, MIDDLE.certificate, NOW.timestamp())
+
+
 def test_junk() -> None:
     """Octets that are neither."""
     for read in (Crl.decode, OcspResponse.decode, read_request):

@@ -202,7 +202,10 @@ class TlsProtocol(asyncio.Protocol):
             return
         if received.output:
             self.below.write(received.output)
-        self._take(received)
+        if received.done or received.closed or self._inbox or self.reading_paused or len(received.data) != 1:
+            self._take(received)
+        elif self._state is _State.OPEN:
+            self._hand_over(received.data[0])
 
     def _take(self, received: Received) -> None:
         if received.done:
@@ -311,23 +314,28 @@ class TlsProtocol(asyncio.Protocol):
         inbox = self._inbox
         while inbox and not self.reading_paused and self._state is _State.OPEN:
             item = inbox.popleft()
-            try:
-                if item is None:
-                    if not self.application.eof_received():
-                        self.close()
-                elif isinstance(item, TlsFailure):
-                    self._error = item
-                    self._shut()
-                elif self._buffered:
-                    protocols._feed_data_to_buffered_proto(self.application, item)  # type: ignore[attr-defined]
-                else:
-                    self.application.data_received(bytes(item) if type(item) is bytearray else item)
-            except Exception as error:
-                self._loop.call_exception_handler(
-                    {"message": "a protocol failed over TLS", "exception": error, "protocol": self.application}
-                )
-                self._error = error
-                self.abort()
+            if isinstance(item, TlsFailure):
+                self._error = item
+                self._shut()
+            else:
+                self._hand_over(item)
+
+    def _hand_over(self, item: bytes | bytearray | None) -> None:
+        """One piece of data, or the end of it. What the application fails with ends its connection alone."""
+        try:
+            if item is None:
+                if not self.application.eof_received():
+                    self.close()
+            elif self._buffered:
+                protocols._feed_data_to_buffered_proto(self.application, item)  # type: ignore[attr-defined]
+            else:
+                self.application.data_received(bytes(item) if type(item) is bytearray else item)
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": "a protocol failed over TLS", "exception": error, "protocol": self.application}
+            )
+            self._error = error
+            self.abort()
 
     def _end(self, failure: TlsFailure) -> None:
         """Nothing more will come from the peer, and not because it said so."""

@@ -54,7 +54,7 @@ class PublicKey:
             return _public(serialization.load_der_public_key(der), bytes(der))
         except cryptography.exceptions.UnsupportedAlgorithm as error:
             raise UnsupportedAlgorithm(f"a public key of an unknown kind: {error}") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, cryptography.exceptions.InternalError) as error:
             raise InvalidKey(f"the octets are no public key: {error}") from None
 
     def spki(self) -> bytes:
@@ -217,7 +217,8 @@ class PrivateKey:
             implementation = load(data, password)
         except cryptography.exceptions.UnsupportedAlgorithm as error:
             raise UnsupportedAlgorithm(f"a private key of an unknown kind: {error}") from None
-        except (ValueError, TypeError) as error:  # TypeError: a password that is missing, or not wanted
+        except (ValueError, TypeError, cryptography.exceptions.InternalError) as error:
+            # TypeError: a password that is missing, or not wanted. InternalError: an Ed25519 key of a wrong length.
             raise InvalidKey(f"no private key could be read: {error}") from None
         return cls(implementation)
 

@@ -152,7 +152,7 @@ class Connection:
         if self._update_owed and not self._closed:
             self._update_owed = False
             output.append(self._send_key_update(request=False))
-        return Step(bytes(output[0]) if len(output) == 1 else b"".join(output), tuple(link.events))
+        return Step(b"".join(output) if output else b"", tuple(link.events))
 
     def eof(self) -> None:
         """The transport ended. Raises `Truncated` unless the peer had said that it was done."""
@@ -267,6 +267,14 @@ class Connection:
         return failure
 
     def _read(self, data: bytes | bytearray | memoryview) -> None:
+        if self._link.done and not self._handshake:
+            content, taken = self._link.reader.read_data(data)
+            if taken:
+                self._empty = self._key_updates = self._warnings = 0
+                self._link.events.append(ApplicationData(content))
+                if taken == len(data):
+                    return
+                data = memoryview(data)[taken:]
         for kind, content in self._link.reader.read(data):
             if kind == ContentType.DATA:
                 self._data(content)

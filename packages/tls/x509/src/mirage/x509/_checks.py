@@ -82,6 +82,14 @@ def check_common(certificate: Certificate, profile: Profile, anchor: bool = Fals
         raise _bad(
             certificate, "has a serial number that is not positive, or of more than 20 octets (RFC 5280 4.1.2.2)"
         )
+    _check_extensions(certificate)
+    if "critical" in rules:
+        _check_critical(certificate)
+    _check_alt_names(certificate, rules)
+
+
+def _check_extensions(certificate: Certificate) -> None:
+    """Each extension once, and none critical that is not acted upon (RFC 5280 4.2); those that matter can be read."""
     seen = set()
     for extension in certificate.extensions:
         if extension.oid in seen:
@@ -94,9 +102,6 @@ def check_common(certificate: Certificate, profile: Profile, anchor: bool = Fals
             )
         if extension.oid in _MALFORMED_MATTERS:
             certificate.extension(extension.oid)
-    if "critical" in rules:
-        _check_critical(certificate)
-    _check_alt_names(certificate, rules)
 
 
 def _check_critical(certificate: Certificate) -> None:
@@ -143,6 +148,8 @@ def check_ca(certificate: Certificate, profile: Profile, below: int) -> None:
     if usage is not None and "keyCertSign" not in usage:
         raise ValidationError("not-a-ca", f"{certificate!r} signed another, but its key usage lacks keyCertSign")
     rules = profile.rules
+    if usage is None and "keys" in rules:
+        raise _bad(certificate, "is a CA's without key usage (CA/Browser Forum 7.1.2.10.7)")
     if certificate.subject.empty:
         raise _bad(certificate, "is a CA's without a name (RFC 5280 4.1.2.6)")
     if "critical" in rules and not _critical(certificate, ext.BASIC_CONSTRAINTS):
@@ -214,6 +221,7 @@ def check_anchor(certificate: Certificate, profile: Profile, below: int) -> None
         check_ca(certificate, profile, below)
         check_identifiers(certificate, profile, anchor=True)
     elif certificate.version == 3:
+        _check_extensions(certificate)
         check_ca(certificate, profile, below)
     if "purpose-stated" in profile.rules and certificate.self_issued and certificate.purposes is not None:
         raise ValidationError("bad-purpose", f"{certificate!r} is a root that states purposes")

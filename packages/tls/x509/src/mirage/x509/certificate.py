@@ -11,7 +11,7 @@ from mirage.asn1 import Asn1Error, Chosen, Limits, Oid
 from mirage.crypto import SHA256, HashAlgorithm, PublicKey
 
 from . import extensions as ext
-from ._schema import SIGNED, TBS, Extension
+from ._schema import SIGNED, SPKI, TBS, Extension
 from .algorithms import load_key, verify
 from .errors import InvalidEncoding
 from .extensions import AuthorityKeyIdentifier, BasicConstraints, NameConstraints
@@ -96,6 +96,14 @@ class Certificate:
         """The SubjectPublicKeyInfo, in DER."""
         return self.fields.spki
 
+    @property
+    def key_octets(self) -> bytes:
+        """The bits of the key alone, which key identifiers and OCSP hash. Raises `InvalidEncoding`."""
+        try:
+            return SPKI.decode(self.fields.spki).key.octets
+        except Asn1Error as error:
+            raise InvalidEncoding(f"the public key of {self!r}: {error}") from None
+
     @cached_property
     def public_key(self) -> PublicKey:
         """The key. Raises `ValidationError` (weak-key) for one that is broken or of an unknown kind."""
@@ -134,7 +142,8 @@ class Certificate:
                     try:
                         value = ext.GRAMMARS[oid].decode(each.value, limits=_LIMITS)
                     except Asn1Error as error:
-                        raise InvalidEncoding(f"extension {oid} of {self!r}: {error}") from None
+                        # Not the name of `self`, which may be in this very extension.
+                        raise InvalidEncoding(f"extension {oid} of a certificate: {error}") from None
                     break
             self._by_oid[oid] = value
         return value

@@ -30,7 +30,7 @@ from mirage.asn1 import (
 )
 from mirage.crypto import SHA1, SHA256, HashAlgorithm
 
-from ._schema import ALGORITHM, ANY_SEQUENCE, EXTENSIONS, SPKI, Algorithm, Extension
+from ._schema import ALGORITHM, ANY_SEQUENCE, EXTENSIONS, Algorithm, Extension
 from .algorithms import encode_scheme, scheme_for, verify
 from .build import Identity
 from .certificate import Certificate
@@ -166,11 +166,10 @@ _REQUEST = sequence(
 
 def certificate_id(certificate: Certificate, issuer: Certificate, algorithm: HashAlgorithm = SHA1) -> CertificateId:
     """How a certificate is named in OCSP. SHA-1 is no signature here, and what responders expect (RFC 5019 2.1.1)."""
-    key = SPKI.decode(issuer.spki).key.octets
     return CertificateId(
         Algorithm(_OIDS[algorithm], b"\x05\x00"),
         algorithm.digest(issuer.fields.subject),
-        algorithm.digest(key),
+        algorithm.digest(issuer.key_octets),
         certificate.serial,
     )
 
@@ -281,7 +280,7 @@ class OcspResponse:
         kind, value = self.data.responder
         if kind == "name":
             return bool(value == certificate.fields.subject)
-        return bool(value == SHA1.digest(SPKI.decode(certificate.spki).key.octets))
+        return bool(value == SHA1.digest(certificate.key_octets))
 
 
 def make_response(
@@ -316,7 +315,7 @@ def make_response(
         )
         for about, status in statuses
     ]
-    key: Any = SHA1.digest(SPKI.decode(responder.certificate.spki).key.octets)
+    key: Any = SHA1.digest(responder.certificate.key_octets)
     try:
         data = _DATA.encode(_Data(0, Chosen("key", key), now, singles, None))
         basic = _BasicResponse(

@@ -28,7 +28,7 @@ _WEB = (_RFC5280 - {"name-constraints-critical"}) | {
     "end-entity",  # CA/B 7.1.2.7.8: a server's certificate is no CA's
     "common-name",  # CA/B 7.1.4.3: a common name repeats one of the alternative names
     "alt-names-critical",  # CA/B 7.1.2.7.12: critical only beside an empty subject
-    "keys",  # CA/B 6.1.5: RSA of a multiple of 8 bits; P-256, P-384 or P-521
+    "keys",  # CA/B 6.1.5, 7.1.2.10.7: RSA of a multiple of 8 bits; CAs state their key usage
 }
 
 
