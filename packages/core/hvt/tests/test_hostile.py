@@ -153,7 +153,7 @@ def test_an_endless_loop_is_ended_by_signals(image: Path) -> None:
         while tender.poll() is None:
             tender.send_signal(signal.SIGTERM)
             try:
-                tender.wait(0.05)
+                tender.wait(0.5)  # long enough to say why it ends, after which another would kill it
             except subprocess.TimeoutExpired:
                 continue
         assert tender.returncode == 125
