@@ -205,7 +205,7 @@ def _syn(chance: bytes, mac: bytes) -> bytes:
 
 
 def idle(count: int) -> float:
-    """Octets of memory of one end of a connection on which nothing happens: of `count` that exchanged a little before."""
+    """Octets of memory of one end of a connection on which nothing happens: of `count` that spoke before."""
     pair = Pair()
     held = [pair.connect() for _ in range(100)]
     tracing = tracemalloc.is_tracing()
