@@ -283,13 +283,16 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
+    `-- net`: those of the network: the drivers' and all of the stack's packages.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args(session.posargs).names
-    packages = select(session, names)
     every = tree.packages()
+    if "net" in names:
+        names += [package.short for package in every if package.family == "stack"]
+    packages = select(session, names)
     install(session, *editables(every), *groups(every, "bench"), *shared("site:render"))
     files = []
     for script in bench_task.scripts(packages):

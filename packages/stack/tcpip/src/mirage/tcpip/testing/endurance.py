@@ -61,7 +61,7 @@ class Pair:
         frames = []
         for _, parts in stack.interfaces["eth0"].take_output():
             frame = memoryview(b"".join(parts))
-            if peer is self.client and frame[12:14] == b"\x08\x00" and frame[30:34] != _CLIENT:
+            if peer is self.client and bytes(frame[12:14]) == b"\x08\x00" and bytes(frame[30:34]) != _CLIENT:
                 self.strangers += 1
             else:
                 frames.append((_PLAIN, frame))
