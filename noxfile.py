@@ -312,14 +312,18 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
+    `-- net`: those of the network: the drivers' and all of the stack's packages.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--compiled", action="store_true", help="measure the compiled wheels where there are any")
     arguments = parser.parse_args(session.posargs)
-    packages = select(session, arguments.names)
     every = tree.packages()
+    names = arguments.names
+    if "net" in names:
+        names += [package.short for package in every if package.family == "stack"]
+    packages = select(session, names)
     wheels = []
     if arguments.compiled:
         try:

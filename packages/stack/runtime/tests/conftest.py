@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
 
 import pytest
-from mirage.net.testing import network_namespace
+from mirage.net.testing import namespace_or
 
 
 @pytest.fixture
 def namespace() -> Iterator[None]:
     """The test runs in a network namespace of its own."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(network_namespace())
-        except PermissionError:
-            pytest.skip("root may make no network namespace here: in a container, docker run --privileged")
-        if not os.path.exists("/dev/net/tun"):
-            pytest.skip("needs /dev/net/tun: modprobe tun")
+    with namespace_or(pytest.skip):
         yield

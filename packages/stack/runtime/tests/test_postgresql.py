@@ -87,10 +87,14 @@ def test_asyncpg(loop: StackEventLoop, server: None) -> None:
         rows = [(number, "word" * (number % 50)) for number in range(20_000)]
         await connection.copy_records_to_table("words", records=rows)
         assert [tuple(row) for row in await connection.fetch("SELECT * FROM words ORDER BY number")] == rows
-        with pytest.raises(asyncpg.UniqueViolationError):
+
+        async def in_vain() -> None:
             async with connection.transaction():
                 await connection.execute("DELETE FROM words WHERE number = 1")
                 await connection.execute("INSERT INTO words VALUES (2, 'twice')")
+
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await in_vain()
         assert await connection.fetchval("SELECT count(*) FROM words") == len(rows)
 
         heard: asyncio.Future[str] = loop.create_future()

@@ -108,6 +108,43 @@ def test_poll_tells_what_can_be_done() -> None:
     assert poll(1, -1) == (1, 0, struct.pack("<ihh", descriptor, 1, 1), 0)
 
 
+def datagram(data: bytes, kind: int = 17) -> bytes:
+    """A packet of UDP from the peer's port 5000 to port 80, or what ICMP says about one that went the other way."""
+    body = struct.pack(">HHHH", 5000, 80, 8 + len(data), 0) + data
+    if kind == 1:
+        body = struct.pack(">BBHI", 3, 3, 0, 0) + data
+        body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+    head = bytearray(struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0x4000, 64, kind, 0, PEER, HERE))
+    head[10:12] = checksum(head).to_bytes(2, "big")
+    return bytes(head + body)
+
+
+def test_a_connected_socket_of_udp() -> None:
+    """Datagrams both ways, each by itself; and a port that nobody has is an error of the next call, once."""
+    calls = Calls()
+    descriptor = calls(pd.SOCKET, socket.AF_INET, socket.SOCK_DGRAM | 0o4000)[0]
+    here, there = (
+        struct.pack("<H", socket.AF_INET) + port.to_bytes(2, "big") + address + bytes(8)
+        for port, address in ((80, bytes(4)), (5000, PEER))
+    )
+    assert calls(pd.WRITE, descriptor, data=b"too early")[0] == -1
+    assert calls(pd.BIND, descriptor, data=here)[0] == 0
+    assert calls(pd.CONNECT, descriptor, data=there)[0] == 0
+    assert calls(pd.LISTEN, descriptor, 1)[:2] == (-1, errno.EOPNOTSUPP)
+    assert calls(pd.WRITE, descriptor, data=b"question")[0] == 8
+    sent = calls(pd.NRECV)[2]
+    assert (sent[9], sent[16:20], sent[20:24], sent[28:]) == (17, PEER, b"\0\x50\x13\x88", b"question")
+    assert calls(pd.READ, descriptor, 100)[:2] == (-1, errno.EAGAIN)
+    for data in (b"one", b"", b"three"):
+        calls(pd.NSEND, data=datagram(data))
+    assert [calls(pd.READ, descriptor, 100)[:3] for _ in range(3)] == [(3, 0, b"one"), (0, 0, b""), (5, 0, b"three")]
+    calls(pd.NSEND, data=datagram(sent, 1))
+    assert calls(pd.WRITE, descriptor, data=b"x")[:2] == (-1, errno.ECONNREFUSED)
+    assert calls(pd.WRITE, descriptor, data=b"x")[0] == 1
+    assert calls(pd.CLOSE, descriptor)[0] == 0
+    assert not calls.world.stack.udp.endpoints
+
+
 def test_linger_of_zero_resets() -> None:
     """SO_LINGER with a time of 0."""
     calls = Calls()

@@ -5,10 +5,11 @@
 * `device_link`: two `DeviceNetwork`s joined back to back, offloads and all, without a kernel's network stack or root.
 * `relay`: the same in real time, between two devices, TAPs of two namespaces for example, in a process of its own.
 * `network_namespace`: a network namespace of the kernel for the current thread, for tests on a TAP; needs root.
+  `namespace_or` skips a test where there can be none.
 """
 
 from ._link import device_link
-from ._namespace import network_namespace
+from ._namespace import namespace_or, network_namespace
 from ._relay import Relay, relay
 from ._virtual import Bottleneck, VirtualNetwork, VirtualPort
 
@@ -18,6 +19,7 @@ __all__ = [
     "VirtualNetwork",
     "VirtualPort",
     "device_link",
+    "namespace_or",
     "network_namespace",
     "relay",
 ]

@@ -6,9 +6,10 @@ import contextlib
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
-__all__ = ["network_namespace"]
+__all__ = ["namespace_or", "network_namespace"]
 
 _CLONE_NEWNET = 0x40000000
 
@@ -31,6 +32,19 @@ def network_namespace() -> Iterator[None]:
             _check(libc.setns(home, _CLONE_NEWNET), "setns")
     finally:
         os.close(home)
+
+
+@contextlib.contextmanager
+def namespace_or(skip: Callable[[str], NoReturn]) -> Iterator[None]:
+    """`network_namespace` for a test with a TAP; `skip`, which is pytest's, is told the reason where that cannot be."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(network_namespace())
+        except PermissionError:
+            skip("root may make no network namespace here: in a container, docker run --privileged")
+        if not os.path.exists("/dev/net/tun"):
+            skip("needs /dev/net/tun: modprobe tun")
+        yield
 
 
 def _check(result: int, what: str) -> None:

@@ -61,7 +61,7 @@ class Pair:
         frames = []
         for _, parts in stack.interfaces["eth0"].take_output():
             frame = memoryview(b"".join(parts))
-            if peer is self.client and frame[12:14] == b"\x08\x00" and frame[30:34] != _CLIENT:
+            if peer is self.client and bytes(frame[12:14]) == b"\x08\x00" and bytes(frame[30:34]) != _CLIENT:
                 self.strangers += 1
             else:
                 frames.append((_PLAIN, frame))
@@ -205,7 +205,7 @@ def _syn(chance: bytes, mac: bytes) -> bytes:
 
 
 def idle(count: int) -> float:
-    """Octets of memory of one end of a connection on which nothing happens: of `count` that exchanged a little before."""
+    """Octets of memory of one end of a connection on which nothing happens: of `count` that spoke before."""
     pair = Pair()
     held = [pair.connect() for _ in range(100)]
     tracing = tracemalloc.is_tracing()

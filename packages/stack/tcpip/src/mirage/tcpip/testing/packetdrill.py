@@ -12,7 +12,8 @@ each time that it is asked, for packetdrill spins on it. A call that blocks is a
 makes such calls on a thread of its own, which has a connection of its own. As packetdrill closes what `accept` gave it
 once more when a script is over, the shared object should keep a descriptor of the process under each of our numbers.
 
-Each run of packetdrill has a new stack. Of sockets there are TCP's.
+Each run of packetdrill has a new stack. There are TCP's sockets, and UDP's once they are connected: `read` and `write`
+carry no addresses.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ..tcp.connection import Connection
 from ..tcp.describe import describe
 from ..tcp.listener import Listener
 from ..tcp.state import State
+from ..udp import UdpEndpoint
 
 __all__ = ["Answer", "World", "main", "serve"]
 
@@ -84,6 +86,7 @@ class _Socket:
         self.local: tuple[bytes | None, int] = (None, 0)
         self.listener: Listener | None = None
         self.connection: Connection | None = None
+        self.udp: UdpEndpoint | None = None
         self.options: dict[tuple[int, int], bytes] = {}
         self.error_taken = False
         self.read_shut = False
@@ -202,6 +205,10 @@ class World:
         found = self._descriptors.get(a)
         if found is None:
             return _fail(errno.EBADF)
+        if found.udp is not None and op in {BIND, CONNECT, READ, WRITE, CLOSE}:
+            return self._datagram(found.udp, op, found, a, c if op == READ else b, data)
+        if found.udp is not None and op in {LISTEN, ACCEPT, SHUTDOWN}:
+            return _fail(errno.EOPNOTSUPP)
         calls: dict[int, Callable[[_Socket, int, int, int, bytes], Answer | None]] = {
             BIND: self._bind, LISTEN: self._listen, ACCEPT: self._accept, CONNECT: self._connect, READ: self._read,
             WRITE: self._write, CLOSE: self._close, SHUTDOWN: self._shutdown, GETOPT: self._getopt,
@@ -225,9 +232,36 @@ class World:
     def _socket(self, domain: int, kind: int) -> Answer:
         if domain not in {socket.AF_INET, socket.AF_INET6}:
             return _fail(errno.EAFNOSUPPORT)
-        if kind & 0xF != socket.SOCK_STREAM:
+        made = _Socket(4 if domain == socket.AF_INET else 6, not kind & _NONBLOCK)
+        if kind & 0xF == socket.SOCK_DGRAM:
+            made.udp = self.stack.bind(version=made.version)
+        elif kind & 0xF != socket.SOCK_STREAM:
             return _fail(errno.EPROTONOSUPPORT)
-        return _done(self._new(_Socket(4 if domain == socket.AF_INET else 6, not kind & _NONBLOCK)))
+        return _done(self._new(made))
+
+    def _datagram(
+        self, udp: UdpEndpoint, op: int, found: _Socket, descriptor: int, flags: int, data: bytes
+    ) -> Answer | None:
+        """A call on a socket of UDP that is not the same for TCP's."""
+        if op == BIND:
+            address, port = _unpack_address(data)
+            udp.close()
+            found.udp = self.stack.bind(port, address if any(address) else None, version=found.version)
+        elif op == CONNECT:
+            udp.connect(*_unpack_address(data))
+        elif op == CLOSE:
+            udp.close()
+            del self._descriptors[descriptor]
+        elif (failed := udp.take_error()) is not None:
+            return _fail(next((n for kind, n in _ERRNO.items() if isinstance(failed, kind)), errno.EHOSTUNREACH))
+        elif op == WRITE:
+            udp.send(data, now=self.now)
+            return _done(len(data))
+        elif (datagram := udp.read()) is not None:
+            return _done(len(datagram.data), datagram.data)
+        else:
+            return None if found.blocking and not flags & _DONTWAIT else _fail(errno.EAGAIN)
+        return _done()
 
     def _bind(self, found: _Socket, _: int, __: int, ___: int, data: bytes) -> Answer:
         address, port = _unpack_address(data)
@@ -382,6 +416,8 @@ class World:
 
 
 def _readiness(found: _Socket) -> int:
+    if found.udp is not None:
+        return _POLLOUT | (_POLLIN if found.udp.readable else 0)
     if found.listener is not None:
         return _POLLIN if found.listener.is_ready else 0
     connection = found.connection

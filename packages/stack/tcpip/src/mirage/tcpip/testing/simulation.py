@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mirage.net.testing import VirtualNetwork, VirtualPort
-from mirage.types import FrameMeta
+from mirage.types import FrameMeta, Offload
 from mirage.types.testing import Deadlock, SeededRandom, VirtualClock
 
 from ..pcapng import Direction, Tap
@@ -47,6 +47,10 @@ CAPTURES = "MIRAGE_CAPTURES"
 _PLAIN = FrameMeta()
 _MAX_TURNS = 10_000
 """Turns of one host at one moment: more are a stack that never comes to rest."""
+_SUPER = 65535 + 14
+"""Octets of the longest super-frame, its Ethernet header included."""
+_TRAILER = 4
+"""Octets behind a frame that name what accompanies it."""
 _TICK_NS = 1000
 """A deadline that has passed already is due after this long."""
 
@@ -62,10 +66,20 @@ class Host:
         self._turns = 0
         self._turned_at = -1
 
-    def attach(self, network: VirtualNetwork, *addresses: str, mtu: int = 1500) -> Interface:
-        """Plug into a network, with addresses like ``10.0.0.1/24``."""
-        port = network.port(mac=self._simulation.next_mac(), mtu=mtu, capacity=1 << 20)
-        interface = self.stack.add_interface(f"eth{len(self._ports)}", port.mac, mtu)
+    def attach(
+        self, network: VirtualNetwork, *addresses: str, mtu: int = 1500, offload: Offload = Offload.NONE
+    ) -> Interface:
+        """Plug into a network, with addresses like ``10.0.0.1/24``.
+
+        With `offload`, which all ports of the network must have alike, super-frames and partial checksums cross it as
+        they do a TAP or the gateway's socket: a frame is lost, doubled or held back as a whole. What is damaged there
+        nobody would notice, so `corrupt` is not for such a network.
+        """
+        longest = mtu if offload is Offload.NONE else _SUPER + _TRAILER
+        port = network.port(mac=self._simulation.next_mac(), mtu=longest, capacity=1 << 20)
+        interface = self.stack.add_interface(
+            f"eth{len(self._ports)}", port.mac, mtu, offload=offload, max_frame=None if not offload else _SUPER
+        )
         for address in addresses:
             parsed = ipaddress.ip_interface(address)
             self.stack.ip.add_address(interface, parsed.ip.packed, parsed.network.prefixlen)
@@ -90,7 +104,7 @@ class Host:
         for interface, port in self._ports:
             frames = []
             while (frame := port.receive()) is not None:
-                frames.append((_PLAIN, frame))
+                frames.append(self._simulation.unwrap(frame) if interface.offload else (_PLAIN, frame))
             if frames:
                 stack.input(interface, frames, now)
         for endpoint in stack.take_news():
@@ -98,8 +112,8 @@ class Host:
                 endpoint.owner()
         stack.poll(now)
         for interface, port in self._ports:
-            for _, parts in interface.take_output():
-                port.send(parts)
+            for meta, parts in interface.take_output():
+                port.send([*parts, self._simulation.wrap(meta)] if interface.offload else parts)
 
 
 class Simulation:
@@ -116,6 +130,8 @@ class Simulation:
         self._awake: dict[Host, None] = {}
         self._networks: list[VirtualNetwork] = []
         self._macs = 0
+        self._metas: dict[FrameMeta, bytes] = {}
+        self._wrapped: list[FrameMeta] = []
 
     @property
     def now(self) -> float:
@@ -161,7 +177,7 @@ class Simulation:
 
     def host(
         self, name: str, network: VirtualNetwork | None = None, *addresses: str, settings: Settings | None = None,
-        mtu: int = 1500,
+        mtu: int = 1500, offload: Offload = Offload.NONE,
     ) -> Host:  # fmt: skip
         """A host, attached to `network` if there is one. Its stack's randomness follows from the seed."""
         stack = Stack(
@@ -171,7 +187,7 @@ class Simulation:
         self.hosts.append(host)
         self._awake[host] = None
         if network is not None:
-            host.attach(network, *addresses, mtu=mtu)
+            host.attach(network, *addresses, mtu=mtu, offload=offload)
         return host
 
     def next_mac(self) -> bytes:
@@ -183,6 +199,18 @@ class Simulation:
         """How the capture calls it."""
         if self.tap is not None:
             self._taps[port] = self.tap.interface(name, port.mac)
+
+    def wrap(self, meta: FrameMeta) -> bytes:
+        """What stands behind a frame on a network with offloads, for what accompanies it."""
+        trailer = self._metas.get(meta)
+        if trailer is None:
+            trailer = self._metas[meta] = len(self._wrapped).to_bytes(_TRAILER, "big")
+            self._wrapped.append(meta)
+        return trailer
+
+    def unwrap(self, frame: memoryview) -> tuple[FrameMeta, memoryview]:
+        """The frame, and what accompanies it."""
+        return self._wrapped[int.from_bytes(frame[-_TRAILER:], "big")], frame[:-_TRAILER]
 
     def wake(self, host: Host) -> None:
         """Something has come for a host, or its application has done something: it gets a turn."""
