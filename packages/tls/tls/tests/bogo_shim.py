@@ -1,8 +1,8 @@
 """A shim for BoGo, the test runner of BoringSSL: ``runner -shim-path bogo_shim.py -allow-unimplemented``.
 
 The runner, a program in Go, is the other end, a server's or a client's; it starts this program for each of its tests
-with flags that say what to do, and waits on a port. What a flag asks and this implementation does not do ends with status 89, which the
-runner counts apart. A failure of the connection ends with 1 and its reason on standard error.
+with flags that say what to do, and waits on a port. What a flag asks and this implementation does not do ends with
+status 89, which the runner counts apart. A failure of the connection ends with 1 and its reason on standard error.
 """
 
 from __future__ import annotations
