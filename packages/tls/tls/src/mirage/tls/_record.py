@@ -75,10 +75,11 @@ class Writer:
         overhead = 6 + keys.tag
         if length <= limit:  # one record: the same without the loop
             out = bytearray(length + overhead)
-            header = out[:5] = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
-            out[5 : 5 + length] = data
-            out[5 + length] = kind
+            header = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
             view = memoryview(out)
+            view[:5] = header
+            view[5 : 5 + length] = data
+            out[5 + length] = kind
             keys.aead.seal_into(keys.nonce(), view[5 : 6 + length], header, view[5:])
             keys.sequence += 1
             return out
