@@ -52,6 +52,8 @@ class Certificate:
         self.not_after: datetime = tbs.validity.not_after
         self.extensions: list[Extension] = tbs.extensions or []
         self._by_oid: dict[str, Any] = {}
+        self.passed: set[object] = set()
+        """The checks of it alone that it passed, which need not be made again: trust anchors are checked often."""
 
     @classmethod
     def decode(cls, der: bytes) -> Certificate:
