@@ -189,7 +189,7 @@ DEFAULT_GROUPS = tuple(GROUPS)
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A signature scheme of TLS. `curve` binds ECDSA to a curve in TLS 1.3, where PKCS #1 v1.5 signs certificates only."""
+    """A signature scheme of TLS. `curve` binds ECDSA to it in TLS 1.3, where PKCS #1 v1.5 signs certificates only."""
 
     code: int
     name: str

@@ -64,34 +64,43 @@ class Writer:
         keys = self.keys
         if keys is None:
             if len(data) <= self.limit:
-                return _HEADER.pack(kind, self.version, len(data)) + data
+                return b"".join((_HEADER.pack(kind, self.version, len(data)), data))
             view = memoryview(data)
             parts = [view[at : at + self.limit] for at in range(0, len(data), self.limit)]
-            return b"".join(_HEADER.pack(kind, self.version, len(part)) + part for part in parts)
+            return b"".join([piece for part in parts for piece in (_HEADER.pack(kind, self.version, len(part)), part)])
         return self._write_13(keys, kind, data) if keys.version == TLS13 else self._write_12(keys, kind, data)
 
     def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
-        limit, tag, length = self.limit, keys.tag, len(data)
+        limit, length = self.limit, len(data)
+        overhead = 6 + keys.tag
+        if length <= limit:  # one record: the same without the loop
+            out = bytearray(length + overhead)
+            header = out[:5] = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
+            out[5 : 5 + length] = data
+            out[5 + length] = kind
+            view = memoryview(out)
+            keys.aead.seal_into(keys.nonce(), view[5 : 6 + length], header, view[5:])
+            keys.sequence += 1
+            return out
         count = -(-length // limit) or 1
-        out = bytearray(length + count * (6 + tag))
+        out = bytearray(length + count * overhead)
         seal, sequence, iv = keys.aead.seal_into, keys.sequence, keys._iv
+        header = _HEADER.pack(ContentType.DATA, TLS12, limit + 1 + keys.tag)
+        at = 0
         with memoryview(out) as view, memoryview(data) as source:
-            at = taken = 0
-            header = b""
-            while count:
+            for taken in range(0, length or 1, limit):
                 size = min(limit, length - taken)
-                end = at + 6 + size + tag
-                if size == limit or not header or count == 1:
-                    header = _HEADER.pack(ContentType.DATA, TLS12, size + 1 + tag)
-                out[at : at + 5] = header
-                view[at + 5 : at + 5 + size] = source[taken : taken + size]
-                out[at + 5 + size] = kind
-                nonce = (iv ^ sequence).to_bytes(12, "big")
-                seal(nonce, view[at + 5 : at + 6 + size], header, view[at + 5 : end])
+                if size != limit:
+                    header = _HEADER.pack(ContentType.DATA, TLS12, size + 1 + keys.tag)
+                start = at + 5
+                stop = start + size
+                end = at + size + overhead
+                view[at:start] = header
+                view[start:stop] = source[taken : taken + size]
+                out[stop] = kind
+                seal((iv ^ sequence).to_bytes(12, "big"), view[start : stop + 1], header, view[start:end])
                 sequence += 1
                 at = end
-                taken += size
-                count -= 1
         keys.sequence = sequence
         return out
 
@@ -120,7 +129,7 @@ class Writer:
 class Reader:
     """Takes records apart. `limit` is the most octets of content that one may have."""
 
-    __slots__ = ("_buffer", "_early_budget", "keys", "limit", "versions")
+    __slots__ = ("_buffer", "_early_budget", "keys", "limit", "plain_alerts", "versions")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -129,6 +138,8 @@ class Reader:
         self.versions = range(0x0300, 0x0400)
         """What the version field of a record without protection may hold."""
         self._early_budget = -1
+        self.plain_alerts = False
+        """Whether the peer may not have our keys yet, and so may send an alert without protection."""
 
     def skip_early(self, budget: int) -> None:
         """Drop records that do not open, up to so many octets: early data that was not accepted (RFC 8446 4.2.10).
@@ -148,33 +159,49 @@ class Reader:
         The keys may be changed between two records. Application data of records in a row is joined. Raises
         `PeerMisbehaved`; what has been given out before that was right.
         """
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            source = bytes(buffer)
-            buffer.clear()
-        else:
-            source = data if isinstance(data, bytes) else bytes(data)
+        source = data
+        if self._buffer:
+            self._buffer += data
+            source, self._buffer = self._buffer, bytearray()
         at, end = 0, len(source)
         with memoryview(source) as view:
             while end - at >= 5:
-                kind, version, length = _HEADER.unpack_from(source, at)
+                kind, version, length = _HEADER.unpack_from(view, at)
                 keys = self.keys
                 self._check_header(kind, version, length)
-                if at + 5 + length > end:
-                    break
-                if keys is not None and kind == ContentType.DATA:
-                    if keys.version == TLS13 and self._early_budget < 0:
-                        at, inner, content = self._open_run(keys, source, view, at, end)
-                        yield inner, content
-                        continue
                 stop = at + 5 + length
-                opened = self._open(kind, source, view, at, stop)
+                if stop > end:
+                    break
+                protected = keys is not None and keys.version == TLS13 and kind == ContentType.DATA
+                if keys is not None and protected and self._early_budget < 0:
+                    at, inner, content = self._open_run(keys, view, at, end)
+                    yield inner, content
+                    continue
+                opened = self._open(kind, view, at, stop)
                 at = stop
                 if opened is not None:
                     yield opened
-        if at < end:
-            buffer += source[at:]
+            if at < end:
+                self._buffer += view[at:]
+
+    def read_data(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, int]:
+        """The application data that these octets begin with, and how many of them it took: the fast way of `read`.
+
+        Nothing of them where something else may come first. Raises `PeerMisbehaved`.
+        """
+        keys = self.keys
+        if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or len(data) < 5:
+            return b"", 0
+        view = memoryview(data)
+        length = view[3] << 8 | view[4]
+        if view[0] != ContentType.DATA or length + 5 > len(data):
+            return b"", 0
+        sequence = keys.sequence
+        at, inner, content = self._open_run(keys, view, 0, len(data))
+        if inner != ContentType.DATA or not content:
+            keys.sequence = sequence
+            return b"", 0  # for `read`, which opens it again
+        return content, at
 
     def _check_header(self, kind: int, version: int, length: int) -> None:
         if not ContentType.CCS <= kind <= ContentType.DATA:
@@ -191,33 +218,31 @@ class Reader:
         if length > most:
             raise PeerMisbehaved(f"a record of {length} octets, more than {most}", Alert.RECORD_OVERFLOW)
 
-    def _open_run(
-        self, keys: Keys, source: bytes, view: memoryview, at: int, end: int
-    ) -> tuple[int, int, bytes | bytearray]:
+    def _open_run(self, keys: Keys, view: memoryview, at: int, end: int) -> tuple[int, int, bytes | bytearray]:
         """Open records from `at` on, as long as they are application data: where they stop, type and content.
 
         Another type ends the run, so that a message in it can change the keys before the next record is opened.
         """
         out = bytearray(end - at)
         tag, sequence, iv, limit = keys.tag, keys.sequence, keys._iv, self.limit
-        opening = keys.aead.open_into
+        opening, most = keys.aead.open_into, MAX_PLAINTEXT + _EXPANSION_13
         filled, inner = 0, ContentType.DATA
         with memoryview(out) as target:
             while end - at >= 5:
-                kind, version, length = _HEADER.unpack_from(source, at)
-                stop = at + 5 + length
+                kind, version, length = _HEADER.unpack_from(view, at)
+                start = at + 5
+                stop = start + length
                 if kind != ContentType.DATA or stop > end:
                     break
-                self._check_header(kind, version, length)
+                if version != TLS12 or length > most:
+                    self._check_header(kind, version, length)
                 size = length - tag
                 if size < 1:
                     raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
-                header = source[at : at + 5]
                 nonce = (iv ^ sequence).to_bytes(12, "big")
                 try:
-                    opening(nonce, view[at + 5 : stop], header, target[filled : filled + size])
+                    opening(nonce, view[start:stop], view[at:start], target[filled : filled + size])
                 except InvalidTag:
-                    keys.sequence = sequence
                     if filled:  # what came before it is right; the next call finds this record again
                         break
                     raise PeerMisbehaved("a record that is not authentic", Alert.BAD_RECORD_MAC) from None
@@ -230,7 +255,7 @@ class Reader:
                     last = filled + len(text) - 1
                     found = text[-1]
                 # RFC 8446 5.4: what is inside has at most 2^14 octets and its type; RFC 8449 4 counts both
-                if last - filled > limit or size > limit + 1:
+                if size > limit + 1:
                     raise PeerMisbehaved(f"a record with more than {limit} octets in it", Alert.RECORD_OVERFLOW)
                 if found != ContentType.DATA:
                     if filled:
@@ -247,25 +272,27 @@ class Reader:
         del out[filled:]
         return at, inner, out
 
-    def _open(
-        self, kind: int, source: bytes, view: memoryview, at: int, stop: int
-    ) -> tuple[int, bytes | bytearray] | None:
+    def _open(self, kind: int, view: memoryview, at: int, stop: int) -> tuple[int, bytes | bytearray] | None:
         keys = self.keys
         if keys is None:
             if kind == ContentType.DATA and self._early_budget >= 0:
-                return self._skipped(stop - at)
-            return kind, source[at + 5 : stop]
+                self._skipped(stop - at)
+                return None
+            return kind, bytes(view[at + 5 : stop])
         if keys.version == TLS13:
             if kind == ContentType.DATA:
-                return self._open_early(keys, source, view, at, stop)
-            return kind, source[at + 5 : stop]  # CCS, or an alert from before the keys; the connection judges it
+                return self._open_early(keys, view, at, stop)
+            # RFC 8446 5: whatever else is not protected was put there by somebody else; CCS the connection judges
+            if kind != ContentType.CCS and not (kind == ContentType.ALERT and self.plain_alerts and not keys.sequence):
+                raise PeerMisbehaved("a record without protection", Alert.UNEXPECTED_MESSAGE)
+            return kind, bytes(view[at + 5 : stop])
         start, size = at + 5 + keys.explicit, stop - at - 5 - keys.explicit - keys.tag
         if size < 0:
             raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
         aad = _AAD_12.pack(keys.sequence, kind, TLS12, size)
         nonce = keys.nonce()
         if keys.explicit:
-            nonce = nonce[:4] + source[at + 5 : start]
+            nonce = nonce[:4] + bytes(view[at + 5 : start])
         try:
             content = keys.aead.open(nonce, view[start:stop], aad)
         except InvalidTag:
@@ -275,16 +302,15 @@ class Reader:
         keys.sequence += 1
         return kind, content
 
-    def _open_early(
-        self, keys: Keys, source: bytes, view: memoryview, at: int, stop: int
-    ) -> tuple[int, bytes | bytearray] | None:
+    def _open_early(self, keys: Keys, view: memoryview, at: int, stop: int) -> tuple[int, bytes | bytearray] | None:
         """One record where early data may still come that was not accepted."""
         try:
-            _, inner, content = self._open_run(keys, source, view, at, stop)
+            _, inner, content = self._open_run(keys, view, at, stop)
         except PeerMisbehaved as error:
             if error.alert is not Alert.BAD_RECORD_MAC:
                 raise
-            return self._skipped(stop - at)
+            self._skipped(stop - at)
+            return None
         self._early_budget = -1
         return inner, content
 
