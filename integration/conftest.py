@@ -35,8 +35,13 @@ def artifact(target: str) -> targets.Artifact:
 
 @pytest.fixture(scope="session")
 def website(artifact: targets.Artifact) -> Iterator[targets.Running]:
-    """The website, booted once for all tests that only read."""
-    with targets.booted(artifact) as running:
+    """The website, booted once for all tests that only read.
+
+    They go over HTTPS, or in the clear where the environment has ``MIRAGE_SCHEME=http``; `url6` is in the clear always.
+    """
+    with targets.booted(artifact, ("--port", "0", "--https-port", "0")) as running:
+        if os.environ.get("MIRAGE_SCHEME", "https") == "https":
+            running.url = running.secure
         yield running
 
 

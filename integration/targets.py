@@ -75,6 +75,7 @@ BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
 _ADDRESS = re.compile(r"http://[\w.\[\]:-]+:\d+/?")
+_SECURE = re.compile(r"https://[\w.\[\]:-]+:(\d+) with the development key (sha256//\S+)")
 
 
 class Failed(Exception):
@@ -94,7 +95,8 @@ class Artifact:
 class Running:
     """A booted application. `url` has no slash at its end.
 
-    `said` is the address that it said on its console, `url6` that over IPv6, where there is one.
+    `said` is the address that it said on its console, `url6` that over IPv6, where there is one; `secure` is where it
+    is over HTTPS, and `pin` the key that it has there.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Running:
         try:
             self.said = self.url = self._await_address()
             self.url6: str | None = None
+            self._hosts = hosts
             if hosts is not None:
                 port = self.said.rpartition(":")[2]
                 self.url, self.url6 = (f"http://{host}:{port}" for host in hosts)
@@ -123,6 +126,24 @@ class Running:
             process.wait()
             ended()
             raise
+
+    @property
+    def secure(self) -> str:
+        """Its address over HTTPS, without a slash at the end. Raises `Failed` where it has none."""
+        port = self._development()[1]
+        return f"https://{self._hosts[0] if self._hosts else '127.0.0.1'}:{port}"
+
+    @property
+    def pin(self) -> str:
+        """The fingerprint of its key, as curl wants it. Raises `Failed` where it has none."""
+        return self._development()[2]
+
+    def _development(self) -> re.Match[str]:
+        self.wait_for("development key")
+        found = _SECURE.search(self.console)
+        if found is None:
+            raise Failed(f"it says no address over HTTPS with a key:\n{self.console}")
+        return found
 
     @property
     def pid(self) -> int:
@@ -253,14 +274,15 @@ def build(target: str, application: Path = SITE, echo: Callable[[str], object] |
 def command(artifact: Artifact, publish: str | None = None, snapshot: Path | None = None) -> list[str]:
     """The words that start an artifact, to which its boot arguments are added.
 
-    `publish` is for the gateway, `snapshot` the file that a virtual machine is saved to once it serves.
+    `publish` is for the gateway, with a space between several ports; `snapshot` is the file that a virtual machine is
+    saved to once it serves.
     """
     target = TARGETS[artifact.target]
     saving = [] if snapshot is None else ["--snapshot", str(snapshot)]
     program = [sys.executable, *target.program, *saving, str(artifact.path), *target.network]
     if not target.gateway:
         return program
-    published = [] if publish is None else ["--publish", publish]
+    published = [word for each in (publish or "").split() for word in ("--publish", each)]
     return [sys.executable, "-m", "mirage.gateway", "run", *published, "--", *program]
 
 
@@ -314,6 +336,10 @@ def boot(
         place = arguments.index("--port") + 1
         arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
         publish, hosts = f"{arguments[place]}:{arguments[place]}", ("127.0.0.1", "[::1]")
+        if "--https-port" in arguments:
+            place = arguments.index("--https-port") + 1
+            arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
+            publish += f" {arguments[place]}:{arguments[place]}"
     if target.tap:
         hosts = _make_tap(network)
         arguments += _ADDRESSES

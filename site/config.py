@@ -4,7 +4,7 @@
 import tomllib
 from pathlib import Path
 
-from mirage.tool.devices import CONSOLE, KV_RO, SERVICE, console, foreign, generated, http_server, register
+from mirage.tool.devices import CONSOLE, KV_RO, SERVICE, console, foreign, generated, https_server, register
 
 HERE = Path(__file__).parent
 TREE = HERE.parent
@@ -24,4 +24,4 @@ pages = generated(render="render:render", source=sources, packages=PROJECT["depe
 
 website = foreign("website:site", takes=(KV_RO, CONSOLE), gives=SERVICE, packages=PROJECT["project"]["dependencies"])
 
-register("website", http_server(website(pages, console())))
+register("website", https_server(website(pages, console())))

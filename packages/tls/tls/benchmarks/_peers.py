@@ -112,6 +112,8 @@ class _Pipe:
         self.peer.buffer += data
         return len(data)
 
+    sendall = send
+
     def recv(self, size: int) -> bytes:
         if not self.buffer:
             raise OSError(errno.EWOULDBLOCK, "nothing yet")
@@ -156,16 +158,11 @@ class Tlslite:
         ]
         while works:
             for work in list(works):
-                try:
-                    for state in work:
-                        if state == 0:
-                            break
-                except StopIteration:
-                    pass
+                for state in work:
+                    if state == 0:  # it wants to read
+                        break
                 else:
-                    if work.gi_frame is not None:
-                        continue
-                works.remove(work)
+                    works.remove(work)
         return one, other
 
     def transfer(self, ends: tuple[Any, Any], data: bytes) -> None:

@@ -126,19 +126,19 @@ class _Sequence(_Fields[T]):
         self._check()
         make, strict = self._make, rules is DER
         reader: Reader = read_der if strict else read_ber
-        # Name, look-up, decoder for any key, value when absent, default that DER leaves out.
-        steps = [
-            (f.name, f.grammar._table(rules), f.absent, f.absent if f.is_default and strict else _REQUIRED)
-            for f in self._fields
-        ]
-        plan = [(name, table.get, table.get(ANY), absent, forbidden) for name, table, absent, forbidden in steps]
+        # Name, the first key and its decoder, look-up of others, value when absent, default that DER leaves out.
+        plan = []
+        for f in self._fields:
+            table = f.grammar._table(rules)
+            first = next(iter(table.items()), (-4, None))
+            plan.append((f.name, *first, table.get, f.absent, f.absent if f.is_default and strict else _REQUIRED))
 
         def decode(data: bytes, head: int, pos: int, stop: int, run: Run) -> T:
             values = []
             key, start, end, after = -2, pos, pos, pos
             name: str = ""
             try:
-                for name, find, wild, absent, forbidden in plan:
+                for name, likely, decoder, find, absent, forbidden in plan:
                     if key == -2:
                         if pos >= stop:
                             key = -3
@@ -153,7 +153,8 @@ class _Sequence(_Fields[T]):
                         else:
                             key = -2
                             key, start, end, after = reader(data, pos, stop)
-                    decoder = find(key) or (wild if key >= 0 else None)
+                    if key != likely:
+                        decoder = find(key) or (find(ANY) if key >= 0 else None)
                     if decoder is not None:
                         value = decoder(data, pos, start, end, run)
                         if forbidden is not _REQUIRED and value == forbidden:

@@ -105,6 +105,13 @@ class Grammar(Generic[T]):
 
     def decode(self, data: bytes | bytearray | memoryview, rules: Rules = DER, limits: Limits = _DEFAULT_LIMITS) -> T:
         """The value that `data`, all of it, encodes. Raises `DecodeError`."""
+        size = len(data)
+        if 2 <= size < 130 and type(data) is bytes and data[1] == size - 2 and size <= limits.size:
+            # A short value under a short tag, as most are: its length is right, and `decode_prefix` says what is not.
+            content = self._table(rules).get(data[0])
+            if content is not None:
+                short: T = content(data, 0, 2, size, Run(limits))
+                return short
         value, after = self.decode_prefix(data, rules, limits)
         if after != len(data):
             raise DecodeError(f"{len(data) - after} octets too many after the value", after)

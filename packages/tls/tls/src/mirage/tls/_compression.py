@@ -20,7 +20,12 @@ AVAILABLE = tuple(n for n in ALGORITHMS if n == "zlib" or importlib.util.find_sp
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(_MODULES[name])
+    """The module of an algorithm, imported when it is first used."""
+    if name == "brotli":
+        import brotli as found  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    else:
+        import zstandard as found  # type: ignore[import-not-found, unused-ignore]
+    return found
 
 
 @functools.lru_cache(maxsize=64)

@@ -64,10 +64,10 @@ class Writer:
         keys = self.keys
         if keys is None:
             if len(data) <= self.limit:
-                return _HEADER.pack(kind, self.version, len(data)) + data
+                return b"".join((_HEADER.pack(kind, self.version, len(data)), data))
             view = memoryview(data)
             parts = [view[at : at + self.limit] for at in range(0, len(data), self.limit)]
-            return b"".join(_HEADER.pack(kind, self.version, len(part)) + part for part in parts)
+            return b"".join([piece for part in parts for piece in (_HEADER.pack(kind, self.version, len(part)), part)])
         return self._write_13(keys, kind, data) if keys.version == TLS13 else self._write_12(keys, kind, data)
 
     def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
@@ -75,10 +75,11 @@ class Writer:
         overhead = 6 + keys.tag
         if length <= limit:  # one record: the same without the loop
             out = bytearray(length + overhead)
-            header = out[:5] = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
-            out[5 : 5 + length] = data
-            out[5 + length] = kind
+            header = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
             view = memoryview(out)
+            view[:5] = header
+            view[5 : 5 + length] = data
+            out[5 + length] = kind
             keys.aead.seal_into(keys.nonce(), view[5 : 6 + length], header, view[5:])
             keys.sequence += 1
             return out
@@ -159,12 +160,10 @@ class Reader:
         The keys may be changed between two records. Application data of records in a row is joined. Raises
         `PeerMisbehaved`; what has been given out before that was right.
         """
+        source = data
         if self._buffer:
-            source: bytes | bytearray | memoryview = self._buffer
-            source += data
-            self._buffer = bytearray()
-        else:
-            source = data
+            self._buffer += data
+            source, self._buffer = self._buffer, bytearray()
         at, end = 0, len(source)
         with memoryview(source) as view:
             while end - at >= 5:

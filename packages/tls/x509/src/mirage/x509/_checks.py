@@ -71,6 +71,8 @@ def check_common(certificate: Certificate, profile: Profile, anchor: bool = Fals
 
     Raises `ValidationError`, `InvalidEncoding`.
     """
+    if (profile, anchor) in certificate.passed:
+        return
     fields, rules = certificate.fields, profile.rules
     if fields.version != 2:
         raise _bad(certificate, f"is of version {certificate.version}, without the extensions that say what it is for")
@@ -86,10 +88,13 @@ def check_common(certificate: Certificate, profile: Profile, anchor: bool = Fals
     if "critical" in rules:
         _check_critical(certificate)
     _check_alt_names(certificate, rules)
+    certificate.passed.add((profile, anchor))
 
 
 def _check_extensions(certificate: Certificate) -> None:
     """Each extension once, and none critical that is not acted upon (RFC 5280 4.2); those that matter can be read."""
+    if _check_extensions in certificate.passed:
+        return
     seen = set()
     for extension in certificate.extensions:
         if extension.oid in seen:
@@ -102,6 +107,7 @@ def _check_extensions(certificate: Certificate) -> None:
             )
         if extension.oid in _MALFORMED_MATTERS:
             certificate.extension(extension.oid)
+    certificate.passed.add(_check_extensions)
 
 
 def _check_critical(certificate: Certificate) -> None:

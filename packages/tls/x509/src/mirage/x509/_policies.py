@@ -20,6 +20,8 @@ ANY_POLICY = Oid("2.5.29.32.0")
 MAX_POLICIES = 256
 """Policies, and mappings, of one certificate at the most."""
 
+_ABOUT_POLICIES = (ext.CERTIFICATE_POLICIES, ext.POLICY_MAPPINGS, ext.POLICY_CONSTRAINTS, ext.INHIBIT_ANY_POLICY)
+
 
 def check_policies(
     path: Sequence[Certificate], wanted: frozenset[Oid], require: bool, any_inhibited: bool = False
@@ -29,6 +31,8 @@ def check_policies(
     `wanted` empty means any; `require` makes it an error that there is none. `any_inhibited` is the initial
     inhibitAnyPolicy.
     """
+    if not require and not any(certificate.has(oid) for certificate in path for oid in _ABOUT_POLICIES):
+        return frozenset()
     count = len(path)
     explicit = 0 if require else count + 1
     inhibit_any = 0 if any_inhibited else count + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,11 @@ class Certificate:
         self.not_before: datetime = tbs.validity.not_before
         self.not_after: datetime = tbs.validity.not_after
         self.extensions: list[Extension] = tbs.extensions or []
+        # The first of two with one identifier; validation refuses both.
+        self._encoded = {each.oid: each.value for each in reversed(self.extensions)}
         self._by_oid: dict[str, Any] = {}
+        self.passed: set[object] = set()
+        """The checks of it alone that it passed, which need not be made again: trust anchors are checked often."""
 
     @classmethod
     def decode(cls, der: bytes) -> Certificate:
@@ -81,12 +84,12 @@ class Certificate:
         """1, 2 or 3."""
         return self.fields.version + 1
 
-    @cached_property
+    @property
     def subject(self) -> Name:
         """Whom it is about."""
         return name_of(self.fields.subject)
 
-    @cached_property
+    @property
     def issuer(self) -> Name:
         """Who signed it."""
         return name_of(self.fields.issuer)
@@ -104,7 +107,7 @@ class Certificate:
         except Asn1Error as error:
             raise InvalidEncoding(f"the public key of {self!r}: {error}") from None
 
-    @cached_property
+    @property
     def public_key(self) -> PublicKey:
         """The key. Raises `ValidationError` (weak-key) for one that is broken or of an unknown kind."""
         return load_key(self.fields.spki)
@@ -136,17 +139,20 @@ class Certificate:
         """
         value = self._by_oid.get(oid, _ABSENT)
         if value is _ABSENT:
-            value = None
-            for each in self.extensions:
-                if each.oid == oid:
-                    try:
-                        value = ext.GRAMMARS[oid].decode(each.value, limits=_LIMITS)
-                    except Asn1Error as error:
-                        # Not the name of `self`, which may be in this very extension.
-                        raise InvalidEncoding(f"extension {oid} of a certificate: {error}") from None
-                    break
+            grammar, encoded = ext.GRAMMARS[oid], self._encoded.get(oid)
+            if encoded is None:
+                return None
+            try:
+                value = grammar.decode(encoded, limits=_LIMITS)
+            except Asn1Error as error:
+                # Not the name of `self`, which may be in this very extension.
+                raise InvalidEncoding(f"extension {oid} of a certificate: {error}") from None
             self._by_oid[oid] = value
         return value
+
+    def has(self, oid: Oid) -> bool:
+        """Whether it has an extension, readable or not."""
+        return oid in self._encoded
 
     @property
     def basic_constraints(self) -> BasicConstraints | None:

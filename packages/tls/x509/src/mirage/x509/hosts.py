@@ -17,7 +17,9 @@ __all__ = ["PeerName", "expected_name", "is_dns_name", "match"]
 PeerName: TypeAlias = "str | ipaddress.IPv4Address | ipaddress.IPv6Address"
 """A DNS name, an IP address (as text too), or an email address."""
 
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+_WILDCARD = re.compile(rf"\*\.(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL}")
 
 
 def is_dns_name(text: str, wildcard: bool = False) -> bool:
@@ -25,14 +27,9 @@ def is_dns_name(text: str, wildcard: bool = False) -> bool:
 
     A name whose last label is a number is none: it would be read as an IPv4 address (WHATWG URL 3.5).
     """
-    labels = text.split(".")
-    if wildcard and labels[0] == "*":
-        labels = labels[1:]
-        if len(labels) < 2:
-            return False
-    if not 0 < len(text) <= 253 or labels[-1].isdigit():
+    if not 0 < len(text) <= 253:
         return False
-    return all(_LABEL.fullmatch(label) for label in labels)
+    return bool(_NAME.fullmatch(text)) or (wildcard and bool(_WILDCARD.fullmatch(text)))
 
 
 def expected_name(name: PeerName) -> Chosen:

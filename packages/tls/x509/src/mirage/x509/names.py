@@ -213,10 +213,11 @@ def general_name(text: str) -> Chosen:
 
     Names beyond ASCII become their A-labels. Raises `UnusableInput`.
     """
-    try:
-        return Chosen("ip", ipaddress.ip_address(text).packed)
-    except ValueError:
-        pass
+    if ":" in text or text[-1:].isdigit():
+        try:
+            return Chosen("ip", ipaddress.ip_address(text).packed)
+        except ValueError:
+            pass
     if "://" in text:
         kind, value = "uri", text
     elif "@" in text:

@@ -74,6 +74,7 @@ __all__ = [
     "foreign",
     "generated",
     "http_server",
+    "https_server",
     "if_key",
     "key",
     "match_key",
@@ -107,6 +108,7 @@ NETWORK: Typ[object] = Typ("NETWORK", "asyncio:AbstractEventLoop")
 HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
 STACK = "stack"
+HTTPS_PORT = boot_argument("https-port", INT, 0, "TCP port to listen on for HTTPS; 0 picks a free one.")
 WHOSE_NETWORK = key(
     "network",
     enum("host", STACK),
@@ -396,6 +398,74 @@ def http_server(
             packages=("mirage-cohttp>=0.1,<0.2",),
             parameters={"host": host, "port": port, "drain": drain},
             label="http_server",
+            uses=("sockets",),
+        ),
+        after=(network(),),
+    )
+    return made(service)
+
+
+_SERVE_HTTPS = '''
+async def serve_https(service: Service, host: str, port: int, https_port: int, drain: float) -> None:
+    """Serve over TLS, and in the clear too, until cancelled; open requests then get `drain` seconds."""
+    made = development([host], now=time.time())
+    at = port
+    try:
+        plain = await serve(service, host, port)
+        at = https_port
+        secure = await serve(service, host, https_port, tls=ServerTls(identity=made.identity))
+    except OSError as error:
+        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
+        other = "--host, --port and --https-port choose other places"
+        sys.exit(f"{NAME}: cannot listen on {host} port {at}: {reason}; {other}")
+    except MirageError as error:
+        sys.exit(f"{NAME}: {error}")
+    print(f"{NAME}: serving on {plain.url}", flush=True)
+    print(f"{NAME}: serving on {secure.url} with the development key {made.pin}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.gather(plain.drain(drain), secure.drain(drain))
+'''
+
+
+def https_server(
+    service: Impl[Service],
+    *,
+    host: str | Key[str] | BootArgument[str] = HOST,
+    port: int | Key[int] | BootArgument[int] = PORT,
+    https_port: int | Key[int] | BootArgument[int] = HTTPS_PORT,
+    drain: float | Key[float] | BootArgument[float] = DRAIN,
+) -> Impl[Job]:
+    """`http_server`, and the same service over TLS at a second port.
+
+    The certificate is one for development, made at each start; the console says its key's fingerprint, by which a
+    client can trust it. TLS is our own, or OpenSSL where the environment has ``CONDUIT_TLS=openssl``.
+    """
+    made: Function[[Impl[Service]], Job] = device(
+        Device(
+            "server",
+            JOB,
+            "serve_https({0}, {host}, {port}, {https_port}, {drain})",
+            takes=(SERVICE,),
+            imports=(
+                "import os",
+                "import sys",
+                "import time",
+                "from mirage.cohttp import serve",
+                "from mirage.cohttp.message import Service",
+                "from mirage.conduit import ServerTls",
+                "from mirage.conduit.development import development",
+                "from mirage.types import MirageError",
+            ),
+            definition=_SERVE_HTTPS,
+            packages=(
+                "mirage-cohttp>=0.1,<0.2",
+                "mirage-conduit[native]>=0.1,<0.2",
+                "mirage-types>=0.1,<0.2",
+            ),
+            parameters={"host": host, "port": port, "https_port": https_port, "drain": drain},
+            label="https_server",
             uses=("sockets",),
         ),
         after=(network(),),
