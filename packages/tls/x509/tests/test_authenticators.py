@@ -83,7 +83,7 @@ def test_pins() -> None:
         raw_public_key()
 
 
-def test_from_string(tmp_path: Path) -> None:
+def test_from_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each form of the text, and what is said of others."""
     (tmp_path / "ca.pem").write_text(ROOT.certificate.pem())
     (tmp_path / "empty.pem").write_text("-----BEGIN X-----\n-----END X-----\n")
@@ -100,8 +100,18 @@ def test_from_string(tmp_path: Path) -> None:
         assert (
             verdict(from_string(text), [make_server(["x"], OTHER.public, Identity(LEAF_CA, KEY), **SPAN)]) != "good"
         ), text
+    with_roots = tmp_path / "ca.pem"
+    monkeypatch.setattr("mirage.x509.authenticators._STORES", (str(with_roots),))
+    assert verdict(from_string("system"), [LEAF]) == verdict(from_string("system;profile=web"), [LEAF]) == "good"
     for text in (
-        *("", "chain:/nowhere", f"chain:{tmp_path / 'empty.pem'}", f"chain:{tmp_path / 'ca.pem'};profile=mild"),
+        *(
+            "",
+            "systems",
+            "system;profile=mild",
+            "chain:/nowhere",
+            f"chain:{tmp_path / 'empty.pem'}",
+            f"chain:{tmp_path / 'ca.pem'};profile=mild",
+        ),
         *("key-fp:sha256:00", "key-fp:md5:00", "key-fp:sha256:xx", f"raw-key:{tmp_path / 'ca.pem'}", "trust-everybody"),
     ):
         with pytest.raises(UnusableInput):
