@@ -37,6 +37,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "nginx": ("nginx-light", "the peer of the bulk-transfer benchmark"),
     "nmap": ("nmap", "scans the ports of the stack"),
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
+    "opam": ("opam", "installs every package from our index, and orders versions as we say it does"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "radvd": ("radvd", "advertises routers and prefixes to the stack"),
@@ -64,15 +65,10 @@ ON_REQUEST: dict[str, tuple[str, str]] = {
 }
 """Programs of proofs that run only when they are asked for, with all the packages that go with each."""
 
-NOT_YET: dict[str, tuple[str, str]] = {
-    "opam": ("opam", "the index for opam, which is not built yet"),
-}
-"""Programs that nothing in the tree uses today."""
-
 
 def debian_package(program: str) -> str:
     """The Debian package, or packages, with a program. Raises `LookupError` for a program that the table lacks."""
-    for table in (DEBIAN, ON_REQUEST, NOT_YET):
+    for table in (DEBIAN, ON_REQUEST):
         if program in table:
             return table[program][0]
     if program in LIBRARIES:
@@ -112,7 +108,7 @@ def _pythons() -> list[Finding]:
 
 def _programs() -> list[Finding]:
     found = []
-    for table, needed in ((DEBIAN, True), (ON_REQUEST, False), (NOT_YET, False)):
+    for table, needed in ((DEBIAN, True), (ON_REQUEST, False)):
         for program, (package, use) in table.items():
             path = shutil.which(program)
             found.append(Finding(program, bool(path), use, "" if path else f"apt-get install {package}", needed))
