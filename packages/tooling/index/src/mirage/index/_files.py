@@ -9,6 +9,7 @@ import configparser
 import hashlib
 import io
 import json
+import re
 import tarfile
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ __all__ = ["MAX_METADATA", "File", "read_file"]
 MAX_METADATA = 1 << 20
 """Octets of core metadata, or of entry points, at the most."""
 _MAX_MEMBERS = 100_000
+_FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}(\.whl|\.tar\.gz)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def read_file(filename: str, data: bytes, *, uploaded: int, provenance: bytes | 
 
     `uploaded` is in seconds since 1970; `provenance` is the JSON object of PEP 740.
     """
+    if not _FILENAME.fullmatch(filename):
+        raise BadDistribution(f"{filename[:200]!r} is no name of a wheel (.whl) or an sdist (.tar.gz)")
     try:
         if filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)

@@ -21,7 +21,7 @@ from ._files import File
 from ._versions import formula, to_opam
 from .errors import BadDistribution, InvalidIndex
 
-__all__ = ["PYTHON_PACKAGE", "archive", "opam_path", "read_archive", "release_text", "repository"]
+__all__ = ["PYTHON_PACKAGE", "applies", "archive", "opam_path", "read_archive", "release_text", "repository"]
 
 PYTHON_PACKAGE = "mirage-python"
 """The package that stands for the machine's Python."""
@@ -41,7 +41,8 @@ depexts: [
 ]
 """
 _MARKER_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-_SOURCE = re.compile(r'^  src: "[^"]*/files/([^"/]+)/([^"/]+)"$', re.MULTILINE)
+_SCRIPT = re.compile(r"[A-Za-z0-9][\w.-]*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def repository(base: str) -> dict[str, bytes]:
@@ -127,7 +128,7 @@ def _dependencies(requirements: Iterable[Requirement], file: File) -> list[str]:
     for requirement in requirements:
         if requirement.url:
             raise BadDistribution(f"{file.filename}: it requires {requirement}, an address, which no index can promise")
-        if _applies(requirement):
+        if applies(requirement):
             bounds.setdefault(canonicalize_name(requirement.name), []).append(formula(requirement.specifier))
     found = []
     for name, formulas in sorted(bounds.items()):
@@ -136,7 +137,7 @@ def _dependencies(requirements: Iterable[Requirement], file: File) -> list[str]:
     return found
 
 
-def _applies(requirement: Requirement) -> bool:
+def applies(requirement: Requirement) -> bool:
     """Whether some Python on Linux needs it without any extra: opam has no environment markers."""
     if requirement.marker is None:
         return True
@@ -153,6 +154,8 @@ def _applies(requirement: Requirement) -> bool:
 
 def _script(name: str, target: str) -> str:
     """A Python program that writes a console script; opam expands the variables in it."""
+    if not _SCRIPT.fullmatch(name) or not _TARGET.fullmatch(target):
+        raise BadDistribution(f"the console script {name!r} = {target!r} is none that can be written for opam")
     module, _, function = target.partition(":")
     text = f"#!/usr/bin/env python3\nimport sys\nfrom {module} import {function.partition('.')[0]}\nsys.exit({function}())\n"
     return f"import os; p = '%{{bin}}%/{name}'; open(p, 'w').write({text!r}); os.chmod(p, 0o755)"

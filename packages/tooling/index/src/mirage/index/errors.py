@@ -2,7 +2,7 @@
 
 from mirage.types import MirageError
 
-__all__ = ["BadDistribution", "FileChanged", "IndexingError", "InvalidIndex", "Unmappable", "UnknownProject"]
+__all__ = ["BadDistribution", "FileChanged", "IndexingError", "InvalidIndex", "NoVersion", "Unmappable", "UnknownProject"]
 
 
 class IndexingError(MirageError):
@@ -19,6 +19,10 @@ class FileChanged(IndexingError):
 
 class InvalidIndex(IndexingError, ValueError):
     """A tree that was read as an index and is none."""
+
+
+class NoVersion(IndexingError, LookupError):
+    """No published version fits all bounds; the message says who set which."""
 
 
 class Unmappable(IndexingError, ValueError):
