@@ -42,6 +42,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "radvd": ("radvd", "advertises routers and prefixes to the stack"),
     "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
+    "ssh-keygen": ("openssh-client", "signs the root of the package index"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
     "tracepath": ("iputils-tracepath", "asks the stack for errors, and how long the way is"),

@@ -119,7 +119,9 @@ def test_what_cannot_be_published_is_refused() -> None:
         build([wheel("mirage-c", "1", scripts={"x": "os:system('%{bin}%')"})], base=BASE)
 
 
-@given(data=st.binary(max_size=200), name=st.sampled_from(["a-1-py3-none-any.whl", "a-1.tar.gz", "a.whl", "../a-1.whl"]))
+@given(
+    data=st.binary(max_size=200), name=st.sampled_from(["a-1-py3-none-any.whl", "a-1.tar.gz", "a.whl", "../a-1.whl"])
+)
 def test_any_octets_give_a_file_or_a_declared_error(data: bytes, name: str) -> None:
     """Untrusted files raise nothing but `BadDistribution`."""
     with pytest.raises(BadDistribution):
@@ -135,9 +137,10 @@ def test_damage_gives_a_file_or_a_declared_error(place: int, octets: bytes, whic
     at = place % len(which.data)
     damaged = which.data[:at] + octets + which.data[at + len(octets) :]
     try:
-        assert read_file(which.filename, damaged, uploaded=0).name == "mirage-b"
-    except BadDistribution as error:
-        assert which.filename in str(error)
+        found = read_file(which.filename, damaged, uploaded=0)
+    except BadDistribution:
+        return
+    assert found.name == "mirage-b"
 
 
 def test_provenance_is_linked_and_checked() -> None:

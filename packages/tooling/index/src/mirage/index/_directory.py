@@ -11,7 +11,7 @@ from pathlib import Path
 from ._tree import Signer
 from .errors import IndexingError, InvalidIndex
 
-__all__ = ["Directory", "NAMESPACE", "ssh_signer", "ssh_verify", "write"]
+__all__ = ["NAMESPACE", "Directory", "ssh_signer", "ssh_verify", "write"]
 
 NAMESPACE = "mirage-index"
 """What the root's signature is for: one made for something else does not pass (ssh-keygen -n)."""
@@ -58,7 +58,7 @@ def write(root: Path, changed: Mapping[str, bytes]) -> None:
                 out.write(data)
                 out.flush()
                 os.fsync(out.fileno())
-            os.chmod(scratch, 0o644)  # noqa: S103  an index is public
+            os.chmod(scratch, 0o644)
             os.replace(scratch, target)
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def ssh_signer(key: Path) -> Signer:
 
 
 def ssh_verify(tree: Mapping[str, bytes], allowed: Path, identity: str) -> None:
-    """Check the root's signature against ``allowed``, a file of allowed signers (ssh-keygen(1)). Raises `InvalidIndex`."""
+    """Check the root's signature against a file of allowed signers (ssh-keygen(1)). Raises `InvalidIndex`."""
     for path in ("SHA256SUMS", "SHA256SUMS.sig"):
         if path not in tree:
             raise InvalidIndex(f"{path} is missing, so the index is not signed")

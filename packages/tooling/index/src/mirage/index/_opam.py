@@ -1,7 +1,8 @@
 """The opam repository: one package description for each release, and the archive of all that opam fetches.
 
 A wheel is unpacked into ``%{lib}%/python``; `PYTHON_PACKAGE`, on which every package depends, puts that folder on
-Python's path in the switch's environment. opam's own archive of a package is its sdist, for those who want the source.
+Python's path in the switch's environment. Where the metadata names the repository, opam's own archive of the package is
+its sdist, for those who want the source.
 """
 
 from __future__ import annotations
@@ -71,13 +72,15 @@ def release_text(files: Iterable[File], base: str, yanked: str | None) -> bytes:
     lines = ['opam-version: "2.0"', f"synopsis: {_quoted(said.summary or wheel.name)}"]
     lines += ['maintainer: "MirageOS in Python"', f"authors: {_quoted(said.author or 'MirageOS in Python')}"]
     lines += [f"license: {_quoted(said.license_expression)}"] if said.license_expression else []
-    lines += [f'homepage: {_quoted(base)}', f'bug-reports: {_quoted(base)}']
+    lines += [f"homepage: {_quoted(base)}", f"bug-reports: {_quoted(base)}"]
     lines += ["flags: avoid-version", f"x-yanked: {_quoted(yanked or 'yanked')}"] if yanked is not None else []
+    repository = _repository(said)
+    lines += [f"dev-repo: {_quoted(repository)}"] if repository and sdists else []
     lines += ["depends: [", f'  "{PYTHON_PACKAGE}"', *_dependencies(said.requires_dist or [], wheel), "]"]
     lines += ["install: [", f'  ["python3" "-m" "zipfile" "-e" "{wheel.filename}" "%{{lib}}%/python"]']
     lines += [f'  ["python3" "-c" {_quoted(_script(name, target))}]' for name, target in sorted(wheel.scripts.items())]
     lines += ["]", *_source(f'extra-source "{wheel.filename}"', wheel, base)]
-    for sdist in sdists[:1]:
+    for sdist in sdists[:1] if repository else []:  # opam's lint wants to know where a source's changes go
         lines += _source("url", sdist, base)
     return ("\n".join(lines) + "\n").encode()
 
@@ -123,6 +126,14 @@ def _header(path: str, size: int) -> bytes:
     return fields + b"%06o\0 " % (sum(fields) + 8 * 32 + sum(rest)) + rest
 
 
+def _repository(said: Metadata) -> str | None:
+    """The address of the git repository that the metadata names as a project URL."""
+    for label, address in sorted((said.project_urls or {}).items()):
+        if label.lower() in {"source", "source code", "repository"} and address.startswith(("https://", "http://")):
+            return f"git+{address}"
+    return None
+
+
 def _dependencies(requirements: Iterable[Requirement], file: File) -> list[str]:
     bounds: dict[str, list[str]] = {}
     for requirement in requirements:
@@ -157,7 +168,8 @@ def _script(name: str, target: str) -> str:
     if not _SCRIPT.fullmatch(name) or not _TARGET.fullmatch(target):
         raise BadDistribution(f"the console script {name!r} = {target!r} is none that can be written for opam")
     module, _, function = target.partition(":")
-    text = f"#!/usr/bin/env python3\nimport sys\nfrom {module} import {function.partition('.')[0]}\nsys.exit({function}())\n"
+    imported = function.partition(".")[0]
+    text = f"#!/usr/bin/env python3\nimport sys\nfrom {module} import {imported}\nsys.exit({function}())\n"
     return f"import os; p = '%{{bin}}%/{name}'; open(p, 'w').write({text!r}); os.chmod(p, 0o755)"
 
 

@@ -64,7 +64,9 @@ def append(
     base = _base(tree)
     fresh: dict[str, File] = {}
     for file in files:
-        known = pages.digest(file.name, file.filename) or (fresh[file.filename].sha256 if file.filename in fresh else None)
+        known = pages.digest(file.name, file.filename) or (
+            fresh[file.filename].sha256 if file.filename in fresh else None
+        )
         if known is None:
             fresh[file.filename] = file
         elif known != file.sha256:

@@ -31,7 +31,9 @@ def to_opam(version: Version) -> str:
     if version.epoch:
         raise Unmappable(f"{version} has an epoch, which opam's order cannot express; release a higher version instead")
     if version.local is not None:
-        raise Unmappable(f"{version} is a local version, which no index publishes (PEP 440); leave +{version.local} out")
+        raise Unmappable(
+            f"{version} is a local version, which no index publishes (PEP 440); leave +{version.local} out"
+        )
     text = _release(version.release)
     if version.pre is not None:
         text += "~{}{}".format(*version.pre)

@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (("build", "make a new index of files"), ("append", "add files to an index")):
         made = command(name, words)
         made.add_argument("files", nargs="*", type=Path, metavar="FILE", help="wheels, sdists, folders of them")
-        made.add_argument("--uploaded", type=int, metavar="SECONDS", help="since 1970; else SOURCE_DATE_EPOCH, else now")
+        made.add_argument(
+            "--uploaded", type=int, metavar="SECONDS", help="since 1970; else SOURCE_DATE_EPOCH, else now"
+        )
         made.add_argument("--sign", type=Path, metavar="KEY", help="an SSH key that signs the root")
         if name == "build":
             made.add_argument("--base", required=True, metavar="URL", help="where the index will be served")
@@ -162,7 +164,9 @@ def _show(chosen: argparse.Namespace) -> tuple[Any, str]:
     }
     lines = []
     for key, value in found.items():
-        words = [str(v) for v in value] if isinstance(value, (list, dict)) else [str(value)] if value is not None else []
+        words = (
+            [str(v) for v in value] if isinstance(value, (list, dict)) else [str(value)] if value is not None else []
+        )
         lines.append(f"{key:<11} {', '.join(words) or '-'}")
     return found, "\n".join(lines)
 
@@ -183,7 +187,11 @@ def _dependents(chosen: argparse.Namespace) -> tuple[Any, str]:
 
 def _fits(chosen: argparse.Namespace) -> tuple[Any, str]:
     fit = _index(chosen).fits(chosen.name)
-    found = {"name": fit.name, "wanted": {n: str(s) for n, s in fit.wanted.items()}, "versions": list(map(str, fit.versions))}
+    found = {
+        "name": fit.name,
+        "wanted": {n: str(s) for n, s in fit.wanted.items()},
+        "versions": list(map(str, fit.versions)),
+    }
     lines = [f"{name} wants {specifiers or 'any'}" for name, specifiers in fit.wanted.items()]
     return found, "\n".join([*lines, f"that is: {', '.join(map(str, fit.versions)) or 'no published version'}"])
 
@@ -192,7 +200,9 @@ def _history(chosen: argparse.Namespace) -> tuple[Any, str]:
     days = history(_index(chosen))
     if chosen.svg:
         chosen.svg.write_text(chart(days))
-    return [asdict(d) for d in days], "\n".join(f"{d.date}  {d.packages:>4} packages  {d.releases:>5} releases" for d in days)
+    return [asdict(d) for d in days], "\n".join(
+        f"{d.date}  {d.packages:>4} packages  {d.releases:>5} releases" for d in days
+    )
 
 
 def _verify(chosen: argparse.Namespace) -> tuple[Any, str]:
@@ -200,7 +210,9 @@ def _verify(chosen: argparse.Namespace) -> tuple[Any, str]:
     if chosen.allowed:
         ssh_verify(Directory(chosen.dir), chosen.allowed, chosen.identity)
     problems, absent = index.problems(), index.absent()
-    lines = problems or ["every file is as the root says" + (f", which {chosen.identity} signed" if chosen.allowed else "")]
+    lines = problems or [
+        "every file is as the root says" + (f", which {chosen.identity} signed" if chosen.allowed else "")
+    ]
     lines += [f"not in this index: {name}, needed by {', '.join(who)}" for name, who in absent.items()]
     return {"problems": problems, "absent": absent}, "\n".join(lines)
 

@@ -2,7 +2,15 @@
 
 from mirage.types import MirageError
 
-__all__ = ["BadDistribution", "FileChanged", "IndexingError", "InvalidIndex", "NoVersion", "Unmappable", "UnknownProject"]
+__all__ = [
+    "BadDistribution",
+    "FileChanged",
+    "IndexingError",
+    "InvalidIndex",
+    "NoVersion",
+    "UnknownProject",
+    "Unmappable",
+]
 
 
 class IndexingError(MirageError):

@@ -29,7 +29,9 @@ def wheel(
     stem = f"{name.replace('-', '_')}-{version}"
     members = {path: text.encode() for path, text in (modules or {}).items()}
     members[f"{stem}.dist-info/METADATA"] = _metadata(name, version, requires)
-    members[f"{stem}.dist-info/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: mirage\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    members[f"{stem}.dist-info/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: mirage\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
     if scripts:
         lines = [f"{command} = {target}" for command, target in scripts.items()]
         members[f"{stem}.dist-info/entry_points.txt"] = "\n".join(["[console_scripts]", *lines, ""]).encode()
@@ -66,4 +68,5 @@ def sdist(name: str, version: str, requires: Iterable[str] = (), *, uploaded: in
 def _metadata(name: str, version: str, requires: Iterable[str]) -> bytes:
     lines = ["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", f"Summary: The {name} of a test"]
     lines += ["License-Expression: ISC", "Requires-Python: >=3.11", *(f"Requires-Dist: {r}" for r in requires)]
+    lines.append("Project-URL: Source, https://example.org/source")
     return ("\n".join(lines) + "\n\n").encode()
