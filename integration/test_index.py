@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
@@ -15,7 +18,7 @@ from mirage.index.testing import wheel_bytes
 
 from tasks import tree
 
-from .targets import free_port, wait_for
+from .targets import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -46,10 +49,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for package in tree.packages():
         copy = place / "source" / package.short
         copy.mkdir(parents=True)
-        for name in ("src", "README.md"):
-            (copy / name).symlink_to(package.path / name)
-        if (package.path / "backend").exists():
-            (copy / "backend").symlink_to(package.path / "backend")
+        for name in ("src", "backend"):
+            if (package.path / name).exists():
+                shutil.copytree(package.path / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(package.path / "README.md", copy)
         (copy / "pyproject.toml").write_text(plain_backend((package.path / "pyproject.toml").read_text()))
         run("uv", "build", "--quiet", "--offline", "--no-sources", "--wheel", "--out-dir", str(place / "dist"), str(copy))
     files = [read_file(p.name, p.read_bytes(), uploaded=UPLOADED) for p in sorted((place / "dist").glob("*.whl"))]
@@ -64,10 +67,23 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "mirage.cohttp_server", str(place / "index"), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for("127.0.0.1", port)
+            wait_for(port)
             yield base
         finally:
             process.terminate()
+
+
+def wait_for(port: int) -> None:
+    """Return once somebody listens there."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < end, "the server does not listen"
+            time.sleep(0.02)
+        else:
+            return
 
 
 def keep(path: str) -> bool:
