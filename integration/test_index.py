@@ -54,7 +54,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 shutil.copytree(package.path / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(package.path / "README.md", copy)
         (copy / "pyproject.toml").write_text(plain_backend((package.path / "pyproject.toml").read_text()))
-        run("uv", "build", "--quiet", "--offline", "--no-sources", "--wheel", "--out-dir", str(place / "dist"), str(copy))
+        run(
+            "uv",
+            "build",
+            "--quiet",
+            "--offline",
+            "--no-sources",
+            "--wheel",
+            "--out-dir",
+            str(place / "dist"),
+            str(copy),
+        )
     files = [read_file(p.name, p.read_bytes(), uploaded=UPLOADED) for p in sorted((place / "dist").glob("*.whl"))]
     for name in BESIDE:
         found = distribution(name)
@@ -88,7 +98,9 @@ def wait_for(port: int) -> None:
 
 def keep(path: str) -> bool:
     """Whether a file of an installed distribution was in its wheel."""
-    return not path.startswith("..") and not path.endswith(("/RECORD", "/INSTALLER", "/REQUESTED", ".pyc", "/uv_cache.json"))
+    return not path.startswith("..") and not path.endswith(
+        ("/RECORD", "/INSTALLER", "/REQUESTED", ".pyc", "/uv_cache.json")
+    )
 
 
 PROGRAM = "import importlib; print(sum(importlib.import_module(m) is not None for m in {modules!r}))"

@@ -10,6 +10,7 @@ import html
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
@@ -66,6 +67,7 @@ def entry(file: File, requires_python: str, metadata_sha256: str, yanked: str | 
     return said
 
 
+@lru_cache(maxsize=1 << 14)
 def version_of(filename: str) -> Version:
     """The version in a distribution file's name."""
     return parse_wheel_filename(filename)[1] if filename.endswith(".whl") else parse_sdist_filename(filename)[1]
