@@ -41,11 +41,13 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "objdump": ("binutils", "reads the compiled library OS, instruction by instruction"),
     "openssl": ("openssl", "reads and checks what mirage-asn1 and mirage-x509 write"),
     "pg_lsclusters": ("postgresql", "the same: its server is /usr/lib/postgresql/*/bin/postgres"),
+    "opam": ("opam", "installs every package from our index, and orders versions as we say it does"),
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "radvd": ("radvd", "advertises routers and prefixes to the stack"),
     "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
     "selfserv": ("libnss3-tools", "NSS's server, that our TLS asks"),
+    "ssh-keygen": ("openssh-client", "signs the root of the package index"),
     "tar": ("tar", "the peer of mirage-tar"),
     "tcpdump": ("tcpdump", "reads the captures that the TCP/IP stack writes"),
     "tracepath": ("iputils-tracepath", "asks the stack for errors, and how long the way is"),
@@ -70,15 +72,10 @@ ON_REQUEST: dict[str, tuple[str, str]] = {
 }
 """Programs of proofs that run only when they are asked for, with all the packages that go with each."""
 
-NOT_YET: dict[str, tuple[str, str]] = {
-    "opam": ("opam", "the index for opam, which is not built yet"),
-}
-"""Programs that nothing in the tree uses today."""
-
 
 def debian_package(program: str) -> str:
     """The Debian package, or packages, with a program. Raises `LookupError` for a program that the table lacks."""
-    for table in (DEBIAN, ON_REQUEST, NOT_YET):
+    for table in (DEBIAN, ON_REQUEST):
         if program in table:
             return table[program][0]
     if program in LIBRARIES:
@@ -118,7 +115,7 @@ def _pythons() -> list[Finding]:
 
 def _programs() -> list[Finding]:
     found = []
-    for table, needed in ((DEBIAN, True), (ON_REQUEST, False), (NOT_YET, False)):
+    for table, needed in ((DEBIAN, True), (ON_REQUEST, False)):
         for program, (package, use) in table.items():
             path = shutil.which(program)
             found.append(Finding(program, bool(path), use, "" if path else f"apt-get install {package}", needed))

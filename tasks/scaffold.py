@@ -6,7 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from .tree import MAY_IMPORT
+from .tree import MAY_IMPORT, guide_page
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -50,7 +50,7 @@ def create(root: Path, family: str, name: str, summary: str = "") -> str:
         package / "src" / "mirage" / module / "_wire.py": _WIRE,
         package / "tests" / "test_wire.py": _TEST,
         package / "changes.d" / "first.added.md": _FRAGMENT,
-        Path("docs") / f"{name}.md": _GUIDE,
+        Path("docs") / guide_page(name): _GUIDE,
     }
     for path in files:
         target = root / path
@@ -67,8 +67,8 @@ def create(root: Path, family: str, name: str, summary: str = "") -> str:
         f"It passes every gate as it stands. Next:\n"
         f"  1. replace the length-prefixed example in _wire.py with the real thing, its test first\n"
         f"  2. ./noxw -s tests -- {name}\n"
-        f"  3. say in docs/{name}.md what it is for and what it does not do yet\n"
-        f"  4. git add packages/{family}/{name} docs/{name}.md"
+        f"  3. say in docs/{guide_page(name)} what it is for and what it does not do yet\n"
+        f"  4. git add packages/{family}/{name} docs/{guide_page(name)}"
     )
 
 

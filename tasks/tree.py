@@ -46,6 +46,11 @@ def requirement_name(requirement: str) -> str:
     return canonical(found[0])
 
 
+def guide_page(short: str) -> str:
+    """The file below `docs/` of a package's guide page. `index.md` is the guide's own first page."""
+    return "package-index.md" if short == "index" else f"{short}.md"
+
+
 @dataclass(frozen=True)
 class Package:
     """One publishable package."""
@@ -73,6 +78,11 @@ class Package:
     def source(self) -> Path:
         """The folder of the import package."""
         return self.path / "src" / "mirage" / self.short.replace("-", "_")
+
+    @property
+    def guide(self) -> Path:
+        """The package's page of the guide."""
+        return ROOT / "docs" / guide_page(self.short)
 
     @property
     def dependencies(self) -> list[str]:

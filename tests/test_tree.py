@@ -37,7 +37,7 @@ def test_a_package_is_whole(package: Package) -> None:
     assert package.pyproject["tool"]["mirage"]["tier"] in {"core", "driver", "tool", "incubating"}
     assert (package.path / "README.md").read_text().startswith(f"# {package.name}\n")
     assert list((package.path / "tests").glob("test_*.py"))
-    assert (ROOT / "docs" / f"{package.short}.md").exists(), f"docs/{package.short}.md is the package's guide page"
+    assert package.guide.exists(), f"docs/{package.guide.name} is the package's guide page"
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.short)
