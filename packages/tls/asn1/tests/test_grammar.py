@@ -236,6 +236,7 @@ def test_an_error_says_where() -> None:
         (bit_string, "0300", "8.6.2.3"),
         (bit_flags("a", "b"), "03020780", None),
         (bit_flags("a", "b"), "03020680", "11.2.2"),
+        (bit_flags("a", "b", zeros=True), "03020680", None),
         (oid, "0600", "8.19.2"),
         (oid, "06028001", "8.19.2"),
         (oid, "0602812a81", "cut|too many|ends"),

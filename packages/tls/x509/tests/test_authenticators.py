@@ -10,6 +10,7 @@ import pytest
 from mirage.asn1 import Oid
 from mirage.crypto import SHA1, SHA256, PrivateKey
 from mirage.x509 import (
+    PRACTICAL,
     Certificate,
     Identity,
     Limits,
@@ -29,6 +30,7 @@ from mirage.x509 import (
     system_roots,
 )
 from mirage.x509 import extensions as ext
+from mirage.x509._checks import check_anchor, check_key
 from mirage.x509.authenticators import Authenticator, Presented
 from mirage.x509.build import key_id
 from mirage.x509.extensions import (
@@ -311,3 +313,15 @@ def test_the_better_path_is_found() -> None:
     assert verdict(trust, [leaf, old, stranger]) == "expired"
     assert verdict(trust, [leaf, stranger]) == "bad-signature"
     assert PURPOSES["serverAuth"] in (leaf.purposes or [])
+
+
+def test_the_roots_of_the_system() -> None:
+    """Each root that the operating system trusts can be an anchor here: its key, its extensions."""
+    try:
+        roots = system_roots()
+    except UnusableInput as error:
+        pytest.skip(str(error))
+    assert len(roots) > 20
+    for root in roots:
+        check_key(root, PRACTICAL)
+        check_anchor(root, PRACTICAL, 0)
