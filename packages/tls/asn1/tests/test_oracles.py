@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asn1crypto import core
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirage.asn1 import (
     DecodeError,
@@ -48,8 +48,10 @@ def values(grammar: Grammar[Any], size: int = 8) -> st.SearchStrategy[Any]:
     return st.randoms(use_true_random=False).map(lambda rng: grammar.random(rng, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grammar", THEIRS, ids=lambda g: THEIRS[g].__name__)
 @given(data=st.data())
+@settings(deadline=None)
 def test_asn1crypto_agrees(grammar: Grammar[Any], data: st.DataObject) -> None:
     """The same value has the same octets, whichever library wrote them."""
     value = data.draw(values(grammar))

@@ -259,7 +259,11 @@ def run(arguments: list[str]) -> int:
                     name = flags.get("host-name") or (None if config.authenticator is accept_anyone else "test")
                     connection = client(config, name, time.time(), secrets.token_bytes, session)
                 session = converse(sock, connection, flags, bool(number))
-            except (TlsError, Expectation, OSError) as error:
+            except OSError as error:
+                if not connection.done or "check-close-notify" in flags.on:
+                    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+                    return 1
+            except (TlsError, Expectation) as error:
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
                 return 1
     return 0

@@ -280,3 +280,20 @@ def test_the_certificate_that_has_the_name(pki: Any) -> None:
     assert failure.value.alert is Alert.UNRECOGNIZED_NAME
     ours, theirs, _, _ = connect(config, ServerConfig(identities=two), name="127.0.0.1")
     assert theirs.info.server_name is None, "an address is not sent as a name"
+
+
+def test_an_alert_of_the_client_is_sealed(pki: Any) -> None:
+    """Once the server's hello is there, what the client did not like is for the server alone to read."""
+    ours = client(ClientConfig(authenticator=accept_anyone, alpn=("h2",)), NAME, NOW, randomness("c"))
+    theirs = make_server(serving(pki, alpn=("h2",)), NOW, randomness("s"))
+    flight = theirs.handle(ours.handle(b"", NOW).output, NOW).output
+    hurt = bytearray(flight)
+    hurt[-1] ^= 1
+    with pytest.raises(Failure):
+        ours.handle(flight[:200], NOW) and ours.handle(bytes(hurt)[200:], NOW)
+    assert ours.failure is not None
+    output = ours.failure.output
+    assert output[:6] == b"\x14\x03\x03\0\1\1", "the compatibility mode's ChangeCipherSpec goes first"
+    assert output[6:9] == b"\x17\x03\x03"
+    with pytest.raises(Failure, match="bad_record_mac"):
+        theirs.handle(output, NOW)

@@ -10,6 +10,7 @@ import pytest
 from mirage.asn1 import Oid
 from mirage.crypto import SHA1, SHA256, PrivateKey
 from mirage.x509 import (
+    PRACTICAL,
     Certificate,
     Identity,
     Limits,
@@ -29,6 +30,7 @@ from mirage.x509 import (
     system_roots,
 )
 from mirage.x509 import extensions as ext
+from mirage.x509._checks import check_anchor, check_key
 from mirage.x509.authenticators import Authenticator, Presented
 from mirage.x509.build import key_id
 from mirage.x509.extensions import (
@@ -83,7 +85,7 @@ def test_pins() -> None:
         raw_public_key()
 
 
-def test_from_string(tmp_path: Path) -> None:
+def test_from_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each form of the text, and what is said of others."""
     (tmp_path / "ca.pem").write_text(ROOT.certificate.pem())
     (tmp_path / "empty.pem").write_text("-----BEGIN X-----\n-----END X-----\n")
@@ -100,8 +102,18 @@ def test_from_string(tmp_path: Path) -> None:
         assert (
             verdict(from_string(text), [make_server(["x"], OTHER.public, Identity(LEAF_CA, KEY), **SPAN)]) != "good"
         ), text
+    with_roots = tmp_path / "ca.pem"
+    monkeypatch.setattr("mirage.x509.authenticators._STORES", (str(with_roots),))
+    assert verdict(from_string("system"), [LEAF]) == verdict(from_string("system;profile=web"), [LEAF]) == "good"
     for text in (
-        *("", "chain:/nowhere", f"chain:{tmp_path / 'empty.pem'}", f"chain:{tmp_path / 'ca.pem'};profile=mild"),
+        *(
+            "",
+            "systems",
+            "system;profile=mild",
+            "chain:/nowhere",
+            f"chain:{tmp_path / 'empty.pem'}",
+            f"chain:{tmp_path / 'ca.pem'};profile=mild",
+        ),
         *("key-fp:sha256:00", "key-fp:md5:00", "key-fp:sha256:xx", f"raw-key:{tmp_path / 'ca.pem'}", "trust-everybody"),
     ):
         with pytest.raises(UnusableInput):
@@ -301,3 +313,15 @@ def test_the_better_path_is_found() -> None:
     assert verdict(trust, [leaf, old, stranger]) == "expired"
     assert verdict(trust, [leaf, stranger]) == "bad-signature"
     assert PURPOSES["serverAuth"] in (leaf.purposes or [])
+
+
+def test_the_roots_of_the_system() -> None:
+    """Each root that the operating system trusts can be an anchor here: its key, its extensions."""
+    try:
+        roots = system_roots()
+    except UnusableInput as error:
+        pytest.skip(str(error))
+    assert len(roots) > 20
+    for root in roots:
+        check_key(root, PRACTICAL)
+        check_anchor(root, PRACTICAL, 0)

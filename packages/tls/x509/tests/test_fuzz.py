@@ -67,6 +67,7 @@ def test_each_octet(name: str) -> None:
     assert refused > len(good)
 
 
+@pytest.mark.slow
 @given(data=st.binary(max_size=80), name=st.sampled_from(sorted(targets())))
 @settings(max_examples=300, deadline=None)
 def test_junk(data: bytes, name: str) -> None:
@@ -75,6 +76,7 @@ def test_junk(data: bytes, name: str) -> None:
         targets()[name][1](data)
 
 
+@pytest.mark.slow
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 @settings(max_examples=200, deadline=None)
 def test_no_changed_certificate_is_trusted(at: int, bit: int) -> None:

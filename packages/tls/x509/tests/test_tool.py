@@ -107,6 +107,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mirage-x509 make server localhost" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.tool("openssl")
 @pytest.mark.parametrize("key", ["p256", "p384", "rsa", "ed25519"])
 def test_openssl_agrees(folder: Path, key: str) -> None:

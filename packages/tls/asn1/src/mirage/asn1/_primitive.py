@@ -225,20 +225,21 @@ class Bits(Element[BitString]):
 class _Flags(Element[frozenset[str]]):
     """A BIT STRING with named bits: the set of the names whose bits are one."""
 
-    __slots__ = ("_bits", "_names")
+    __slots__ = ("_bits", "_names", "_zeros")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], zeros: bool) -> None:
         super().__init__(3)
+        self._zeros = zeros
         self._names = names
         self._bits = Bits(3)
 
     def _decoders(self, rules: Rules) -> Pair:
-        names = self._names
+        names, strict = self._names, rules is DER and not self._zeros
 
         def named(inner: Content) -> Content:
             def decode(data: bytes, head: int, start: int, stop: int, run: Run) -> frozenset[str]:
                 octets, unused = inner(data, head, start, stop, run)
-                if rules is DER and octets and not octets[-1] >> unused & 1:
+                if strict and octets and not octets[-1] >> unused & 1:
                     raise DecodeError("zeros at the end of named bits, which DER leaves out (X.690 11.2.2)", head)
                 found = [name for i, name in enumerate(names[: 8 * len(octets)]) if octets[i >> 3] << (i & 7) & 128]
                 return frozenset(found)
@@ -308,9 +309,12 @@ bit_string = Bits(3)
 """BIT STRING, as a `BitString`."""
 
 
-def bit_flags(*names: str) -> Element[frozenset[str]]:
-    """BIT STRING whose bits are named, from bit 0; a value is the set of names. Further bits are ignored."""
-    return _Flags(names)
+def bit_flags(*names: str, zeros: bool = False) -> Element[frozenset[str]]:
+    """BIT STRING whose bits are named, from bit 0; a value is the set of names. Further bits are ignored.
+
+    `zeros` takes zeros at the end under DER as well, for what breaks X.690 11.2.2 and is in use. None are written.
+    """
+    return _Flags(names, zeros)
 
 
 def enumerated(**numbers: int) -> Element[str]:

@@ -106,6 +106,7 @@ def server_hello(
     link.log("CLIENT_HANDSHAKE_TRAFFIC_SECRET", client)
     link.log("SERVER_HANDSHAKE_TRAFFIC_SECRET", server)
     link.read_with(server)
+    link.alert_secret = client
     return WaitEncryptedExtensions(_Facts(offer, secret, client, server, early is not None))
 
 

@@ -79,6 +79,8 @@ class Link(Generic[_ConfigT]):
         self.server_random = b""
         self.read_secret = b""
         self.write_secret = b""
+        self.alert_secret = b""
+        """Client: with what an alert is sealed between the server's hello and the end of the handshake."""
         self.exporter_secret = b""
         """TLS 1.3: exporter_master_secret. TLS 1.2: the master secret."""
         self.early_exporter_secret = b""

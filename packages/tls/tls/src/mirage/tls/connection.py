@@ -148,11 +148,7 @@ class Connection:
                 self._read(data)
         except Failure as failure:
             raise self._fail(failure) from None
-        output = link.output
-        if self._update_owed and not self._closed:
-            self._update_owed = False
-            output.append(self._send_key_update(request=False))
-        return Step(b"".join(output) if output else b"", tuple(link.events))
+        return Step(b"".join(link.output) if link.output else b"", tuple(link.events))
 
     def eof(self) -> None:
         """The transport ended. Raises `Truncated` unless the peer had said that it was done."""
@@ -170,7 +166,8 @@ class Connection:
             return b""
         writer = self._link.writer
         assert writer.keys is not None
-        if writer.keys.sequence >= REKEY_AFTER and writer.keys.version == TLS13:
+        if self._update_owed or (writer.keys.sequence >= REKEY_AFTER and writer.keys.version == TLS13):
+            self._update_owed = False
             return self._send_key_update(request=False) + writer.write(ContentType.DATA, data)
         return writer.write(ContentType.DATA, data)
 
@@ -206,6 +203,7 @@ class Connection:
         self._may_send()
         if self._link.version != TLS13:
             raise UsageError("TLS 1.2 has no KeyUpdate; open another connection")
+        self._update_owed = False
         return self._send_key_update(request=request)
 
     def export(self, label: str, context: bytes | None, length: int) -> bytes:
@@ -261,6 +259,9 @@ class Connection:
         self._failure = failure
         link = self._link
         if failure.alert is not None and not isinstance(failure, AlertReceived):
+            if link.alert_secret and link.writer.keys is None:
+                link.send_compatibility_ccs()
+                link.write_with(link.alert_secret)
             link.output.append(link.writer.write(ContentType.ALERT, bytes((2, failure.alert))))
         failure.output = b"".join(link.output)
         failure.events = tuple(link.events)
@@ -365,7 +366,7 @@ class Connection:
         link.read_with(next_traffic_secret(link.suite.hash, link.read_secret))
         link.events.append(KeysUpdated())
         if body == b"\1":
-            self._update_owed = True  # one answer to all of one flight
+            self._update_owed = True  # RFC 8446 4.6.3: before the next data; one answer to all that came until then
 
     def _send_key_update(self, request: bool) -> bytes | bytearray:
         link = self._link

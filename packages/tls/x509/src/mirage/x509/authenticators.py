@@ -302,16 +302,15 @@ _FINGERPRINT = re.compile(r"(key-fp|cert-fp):([a-zA-Z0-9-]+):([0-9a-fA-F:]+)")
 def from_string(text: str) -> Authenticator:
     """An authenticator from a configuration's text. Raises `UnusableInput`, which says what the forms are.
 
-    ``system``, ``chain:FILE[;profile=web]`` (PEM or DER), ``key-fp:sha256:HEX``, ``cert-fp:sha256:HEX``,
-    ``raw-key:FILE`` (PEM).
+    ``system``, ``chain:FILE`` (PEM or DER), both with ``;profile=web`` if wanted, ``key-fp:sha256:HEX``,
+    ``cert-fp:sha256:HEX``, ``raw-key:FILE`` (PEM).
     """
-    kind, _, rest = text.partition(":")
+    plain, _, profile = text.partition(";profile=")
+    kind, _, rest = plain.partition(":")
     try:
-        if kind in ("chain", "system"):
-            file, _, options = (rest if kind == "chain" else text.partition(";")[0] and rest).partition(";")
-            name = options.removeprefix("profile=") if options else "practical"
-            roots = Certificate.load(file) if kind == "chain" else system_roots()
-            return chain_of_trust(roots, profile=profile_named(name))
+        if kind == "chain" or plain == "system":
+            roots = Certificate.load(rest) if kind == "chain" else system_roots()
+            return chain_of_trust(roots, profile=profile_named(profile or "practical"))
         if found := _FINGERPRINT.fullmatch(text):
             make = key_fingerprint if found[1] == "key-fp" else certificate_fingerprint
             return make(hash_named(found[2]), bytes.fromhex(found[3].replace(":", "")))

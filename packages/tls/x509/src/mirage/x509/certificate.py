@@ -53,6 +53,8 @@ class Certificate:
         # The first of two with one identifier; validation refuses both.
         self._encoded = {each.oid: each.value for each in reversed(self.extensions)}
         self._by_oid: dict[str, Any] = {}
+        self._subject: Name | None = None
+        self._issuer: Name | None = None
         self.passed: set[object] = set()
         """The checks of it alone that it passed, which need not be made again: trust anchors are checked often."""
 
@@ -87,12 +89,16 @@ class Certificate:
     @property
     def subject(self) -> Name:
         """Whom it is about."""
-        return name_of(self.fields.subject)
+        if self._subject is None:
+            self._subject = name_of(self.fields.subject)
+        return self._subject
 
     @property
     def issuer(self) -> Name:
         """Who signed it."""
-        return name_of(self.fields.issuer)
+        if self._issuer is None:
+            self._issuer = name_of(self.fields.issuer)
+        return self._issuer
 
     @property
     def spki(self) -> bytes:

@@ -183,6 +183,7 @@ GRAMMARS: dict[Oid, Grammar[Any]] = {
     KEY_USAGE: bit_flags(
         *("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement"),
         *("keyCertSign", "cRLSign", "encipherOnly", "decipherOnly"),
+        zeros=True,  # two roots that browsers trust have them
     ),
     SUBJECT_ALT_NAME: GENERAL_NAMES,
     ISSUER_ALT_NAME: GENERAL_NAMES,

@@ -63,6 +63,9 @@ _TYPES = {short: Oid(text) for short, text in _SHORT.items()}
 _NAMES = {oid: short for short, oid in _TYPES.items()}
 _IA5_TYPES = frozenset((_TYPES["DC"], _TYPES["emailAddress"]))
 
+MAX_KEPT = 1024
+"""Octets of a name that is kept: what a peer sends must not fill our memory."""
+
 _STRING = choice(
     utf8=utf8_string,
     printable=printable_string,
@@ -180,9 +183,13 @@ def _escaped(character: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def name_of(der: bytes) -> Name:
-    """`Name(der)`; the last ones are kept, since certificates of a chain share them."""
+def _kept(der: bytes) -> Name:
     return Name(der)
+
+
+def name_of(der: bytes) -> Name:
+    """`Name(der)`; the last ones are kept, since certificates share them, but none that is large. As `Name`."""
+    return _kept(der) if len(der) <= MAX_KEPT else Name(der)
 
 
 class OtherName(NamedTuple):
