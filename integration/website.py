@@ -90,9 +90,11 @@ def serve(target: str, port: int | None) -> int:
     with stage(f"build for {target}"):
         artifact = targets.build(target, echo=_quote)
     with stage("boot"):
-        running = targets.boot(artifact, ("--port", str(_free_port() if port is None else port)), echo=_quote)
+        chosen = str(_free_port() if port is None else port)
+        running = targets.boot(artifact, ("--port", chosen, "--https-port", "0"), echo=_quote)
     try:
-        print(f"\nThe website is at {running.url}/ - stop it with Ctrl-C.\n", flush=True)
+        print(f"\nThe website is at {running.url}/ - stop it with Ctrl-C.", flush=True)
+        print(f"It is at {running.secure}/ too, with a key for development: {running.pin}\n", flush=True)
         status = running.wait(seconds=10**9)
     except KeyboardInterrupt:
         status, seconds = running.stop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mirage.x509 import Certificate
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +103,38 @@ def test_serve_a_directory(options: list[str], tmp_path: Path) -> None:
         (tmp_path / "page.txt").write_text("two")
         assert get(f"{url}/page.txt") == ("one" if options else "two")
     assert os.listdir(tmp_path) == ["page.txt"]
+
+
+def test_a_service_over_tls_has_a_key_of_its_own_each_time(application, mirage) -> None:
+    """`https_server` says its address and its key's fingerprint: the key that a client sees. The page is the same."""
+    place: Path = application(CONFIG.replace("http_server", "https_server"), app=APP)
+    (place / "static").mkdir()
+    (place / "static" / "name.txt").write_text(" world")
+    pins = set()
+    assert mirage("build", "-q") == (0, "", "")
+    for _ in range(2):
+        command = [sys.executable, "_build/app.pyz", "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                lines = (line for line in process.stdout if "development key" in line)
+                found = re.search(r"https://127\.0\.0\.1:(\d+) with the development key (\S+)", next(lines))
+                assert found
+                pins.add(found[2])
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the key is compared
+                with (
+                    socket.create_connection(("127.0.0.1", int(found[1])), 10) as raw,
+                    context.wrap_socket(raw) as link,
+                ):
+                    key = Certificate.decode(link.getpeercert(True) or b"").key_fingerprint()
+                    assert f"sha256//{base64.b64encode(key).decode()}" == found[2]
+                    link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    answer = b""
+                    while piece := link.recv(65536):
+                        answer += piece
+                    assert answer.endswith(b"hello world")
+            finally:
+                process.terminate()
+                process.wait(10)
+    assert len(pins) == 2
