@@ -337,7 +337,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def pin(session: nox.Session) -> None:
-    """Take packages from a branch or a folder, or hold versions back: `-- add|list|show|update|remove|try|export`.
+    """Take packages from a branch or a folder, or hold versions back: `-- add|read|list|show|update|remove|try|export`.
 
     `-- add tcpip URL#BRANCH`, `-- add URL#BRANCH` (all that the branch changed), `-- add URL#pull/12`, `-- add ../net`,
     `-- add cryptography '<47'`. Every session honours what `pins.toml` says; `wheels` builds this tree alone.

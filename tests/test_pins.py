@@ -139,6 +139,16 @@ def test_a_pin_goes_once_the_base_has_it(root: Path, fork: Path) -> None:
     assert not apply.current(root)
 
 
+def test_a_pull_requests_text_pins(root: Path, fork: Path, tmp_path: Path) -> None:
+    """Each line that asks for a branch is the same as adding it; a text without one changes nothing."""
+    text = tmp_path / "body.md"
+    text.write_text(f"Needs the fix below.\n\npin: {fork}#fix/rst\n")
+    assert "mirage-low is pinned to fix/rst" in pin(root, "read", str(text))
+    text.write_text("Nothing.\n")
+    assert pin(root, "read", str(text)) == "the text pins nothing"
+    assert list(apply.current(root).git) == ["mirage-low"]
+
+
 @pytest.mark.parametrize("target", ["#gone", "-nowhere#main"])
 def test_what_cannot_be_reached_changes_nothing(root: Path, fork: Path, target: str) -> None:
     """The error names the address and the branch."""

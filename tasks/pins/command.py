@@ -1,9 +1,10 @@
-"""``./noxw -s pin -- add|list|show|update|remove|try|export``."""
+"""``./noxw -s pin -- add|read|list|show|update|remove|try|export``."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--why", default="", help="shown wherever the pin is")
     add.add_argument("--owner", default="")
     add.add_argument("--expires", type=date.fromisoformat, metavar="DATE", help="when somebody must look at it again")
+    given = command("read", "pin what the lines `pin: URL#BRANCH` of a pull request's text name")
+    given.add_argument("file", help="the text; - for standard input")
     command("list", "every pin, and which are behind, merged, expired or in conflict")
     command("show", "all that is known of one pin").add_argument("name")
     command("update", "follow branches to where they are now").add_argument("names", nargs="*", metavar="NAME")
@@ -49,6 +52,7 @@ def run(root: Path, packages: list[Package], chosen: argparse.Namespace, today: 
     """Do what was asked and return what to print. Raises `PinError`; then `pins.toml` is as it was."""
     commands: dict[str, Callable[[], str]] = {
         "add": lambda: _add(root, packages, chosen),
+        "read": lambda: _read(root, packages, chosen.file),
         "list": lambda: _list(root, packages, today),
         "show": lambda: _show(root, packages, chosen.name, today),
         "update": lambda: _update(root, packages, chosen.names),
@@ -93,6 +97,17 @@ def _add(root: Path, packages: list[Package], chosen: argparse.Namespace) -> str
         )
     pins = _write(root, text)
     return "\n".join([*said, *apply.passed_over(pins, packages)])
+
+
+def _read(root: Path, packages: list[Package], file: str) -> str:
+    """A pin for each line of a text that asks for one."""
+    text, said = _text(root), []
+    for target in from_text(sys.stdin.read() if file == "-" else Path(file).read_text()):
+        for pin in _from_git(root, packages, [], target):
+            text = put(remove(text, "path", pin.name), "git", pin.name, _git_values(pin))
+            said.append(f"{pin.name} is pinned to {pin.followed} at {pin.rev[:12]}")
+    _write(root, text)
+    return "\n".join(said) or "the text pins nothing"
 
 
 def _from_git(root: Path, packages: list[Package], names: Sequence[str], target: str) -> list[GitPin]:
