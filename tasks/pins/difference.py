@@ -83,7 +83,8 @@ def _measure(root: Path, pins: Path | None, benches: Sequence[str]) -> Measured:
     seconds = time.perf_counter() - start
     said = [line for line in result.stdout.splitlines() if line.strip()]
     if result.returncode:
-        return Measured(False, seconds, tail=(said or result.stderr.strip().splitlines() or ["failed"])[-1])
+        wrong = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("nox >")]
+        return Measured(False, seconds, tail=(wrong or said or ["failed"])[-1])
     figures: dict[str, float] = {}
     for name in benches:
         bench = subprocess.run([*nox, "-s", "bench", "--", name], cwd=root, env=environment, check=False)
