@@ -7,6 +7,7 @@ release somewhere else cannot turn a green tree red. What they are made of is in
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import inspect
 import itertools
@@ -23,6 +24,9 @@ from tasks import bench as bench_task
 from tasks import compiled as compiled_task
 from tasks import machine, scaffold, tree
 from tasks import wheels as wheels_task
+from tasks.pins import apply as pins_task
+from tasks.pins import command as pin_command
+from tasks.pins.model import PinError, Pins
 
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "always"
@@ -53,22 +57,42 @@ def pytest_words(session: nox.Session, usage: str = "[PYTEST OPTION ...]") -> li
     return session.posargs
 
 
+def pinned(session: nox.Session) -> Pins:
+    """The pins in force, said in the session's first lines; those that the base has by now are taken out."""
+    try:
+        packages = tree.packages()
+        said = pins_task.settle(ROOT, {p.name for p in packages})
+        pins = pins_task.current(ROOT)
+        for line in [*said, *pins_task.lines(pins, packages)]:
+            session.log(line)
+    except PinError as error:
+        session.error(str(error))
+    return pins
+
+
 def install(session: nox.Session, *requirements: str, locked: bool = True) -> None:
     """Install into the session's environment, unless just this was installed before.
 
-    The key is the text of everything that decides the outcome, so a warm run starts at once.
+    The key is the text of everything that decides the outcome, so a warm run starts at once. Pins are honoured.
     """
+    pins = pinned(session)
     inputs = [*requirements, str(locked), *(p.read_text() for p in sorted(ROOT.glob("packages/*/*/pyproject.toml")))]
     others = (LOCK, *(ROOT / folder / "pyproject.toml" for folder in (".", "site", "integration")))
     inputs += [path.read_text() for path in others if path.exists()]
+    inputs += [pins_task.state(pins)] if pins else []
     key = hashlib.sha256("\0".join(inputs).encode()).hexdigest()
     stamp = Path(session.virtualenv.location) / "installed.txt"
     if stamp.exists() and stamp.read_text() == key:
         return
     stamp.unlink(missing_ok=True)
     # An argument: in UV_CONSTRAINT a space in the tree's own path would part two names.
-    constraint = ["--constraint", str(LOCK)] if locked and LOCK.exists() else []
-    session.install(*requirements, *constraint)
+    lock_file = LOCK
+    if pins and LOCK.exists():
+        lock_file = ROOT / "_build" / "pins" / "lock.txt"
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock_file.write_text(pins_task.lock_without(LOCK.read_text(), pins))
+    constraint = ["--constraint", str(lock_file)] if locked and LOCK.exists() else []
+    session.install(*requirements, *constraint, *pins_task.constraint_files(pins, ROOT / "_build" / "pins"))
     stamp.write_text(key)
 
 
@@ -81,8 +105,11 @@ def select(session: nox.Session, names: list[str]) -> list[tree.Package]:
 
 
 def editables(packages: list[tree.Package]) -> list[str]:
-    """The arguments that install packages from the tree."""
-    return [argument for p in packages for argument in ("-e", p.editable)]
+    """The arguments that install packages from the tree, or from where they are pinned to."""
+    try:
+        return pins_task.arguments(packages, pins_task.current(ROOT))
+    except PinError as error:
+        raise SystemExit(f"noxw: {error}") from error
 
 
 def groups(packages: list[tree.Package], name: str) -> list[str]:
@@ -348,6 +375,22 @@ def docs(session: nox.Session) -> None:
     everything(session)
     session.run("pytest", "tests/test_examples.py", *words)
     session.run("python", "-m", "render", "--out", str(ROOT / "_build" / "site"), env={"PYTHONPATH": str(SITE)})
+
+
+@nox.session(venv_backend="none")
+def pin(session: nox.Session) -> None:
+    """Take packages from a branch or a folder, or hold versions back: `-- add|read|list|show|update|remove|try|export`.
+
+    `-- add tcpip URL#BRANCH`, `-- add URL#BRANCH` (all that the branch changed), `-- add URL#pull/12`, `-- add ../net`,
+    `-- add cryptography '<47'`. Every session honours what `pins.toml` says; `wheels` builds this tree alone.
+    """
+    parser = options(session, "COMMAND ...")
+    pin_command.add_options(parser)
+    chosen = parser.parse_args(session.posargs)
+    try:
+        print(pin_command.run(ROOT, tree.packages(), chosen, datetime.date.today()))
+    except PinError as error:
+        session.error(str(error))
 
 
 @nox.session(venv_backend="none")

@@ -38,7 +38,7 @@ def run(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = 
 
 
 def plain_backend(text: str) -> str:
-    """A pyproject.toml without a back end of its own: the library OS is compiled elsewhere, and is not what is tested."""
+    """A pyproject.toml without a back end of its own: the library OS need not be compiled to be installed."""
     return text.replace('build-backend = "libos_backend"\nbackend-path = ["backend"]', 'build-backend = "uv_build"')
 
 

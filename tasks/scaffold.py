@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
-from .tree import MAY_IMPORT, guide_page
+from .tree import MAY_IMPORT, ROOT, guide_page
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -38,11 +41,13 @@ def create(root: Path, family: str, name: str, summary: str = "") -> str:
         "error": error,
         "errors": ", ".join(errors),
         "quoted_errors": ", ".join(f'"{e}"' for e in errors),
-        "order": str(900 + len(list(root.glob("packages/*/*/pyproject.toml")))),
     }
+    assemblage = _assemblage()
+    what = assemblage.Description(family, name, summary)
+    order = 900 + len(list(root.glob("packages/*/*/pyproject.toml")))
     package = Path("packages") / family / name
     files = {
-        package / "pyproject.toml": _PYPROJECT,
+        package / "pyproject.toml": assemblage.pyproject(what),
         package / "README.md": _README,
         package / "src" / "mirage" / module / "__init__.py": _INIT,
         package / "src" / "mirage" / module / "py.typed": "",
@@ -50,7 +55,7 @@ def create(root: Path, family: str, name: str, summary: str = "") -> str:
         package / "src" / "mirage" / module / "_wire.py": _WIRE,
         package / "tests" / "test_wire.py": _TEST,
         package / "changes.d" / "first.added.md": _FRAGMENT,
-        Path("docs") / guide_page(name): _GUIDE,
+        Path("docs") / guide_page(name): assemblage.guide_stub(what, order, _EXAMPLE),
     }
     for path in files:
         target = root / path
@@ -72,30 +77,14 @@ def create(root: Path, family: str, name: str, summary: str = "") -> str:
     )
 
 
-_PYPROJECT = """
-[build-system]
-requires = ["uv_build>=0.9,<1"]
-build-backend = "uv_build"
+def _assemblage() -> ModuleType:
+    """This tree's own mirage.assemblage, from its source: `new` needs no environment."""
+    for package in ("core/types", "tooling/index", "tooling/assemblage"):
+        source = str(ROOT / "packages" / package / "src")
+        if source not in sys.path:
+            sys.path.append(source)
+    return importlib.import_module("mirage.assemblage")
 
-[project]
-name = "mirage-@name@"
-version = "0.1.0"
-description = "@summary@"
-readme = "README.md"
-requires-python = ">=3.11"
-license = "ISC"
-dependencies = ["mirage-types>=0.1,<0.2"]
-
-[dependency-groups]
-test = ["pytest>=8", "hypothesis>=6.100"]
-
-[tool.uv.build-backend]
-module-name = "mirage.@module@"
-
-[tool.mirage]
-tier = "incubating"
-systems = []
-"""
 
 _README = """
 # mirage-@name@
@@ -223,25 +212,10 @@ _FRAGMENT = """
 The package: a length-prefixed message, built and parsed.
 """
 
-_GUIDE = """
----
-title: @name@
-summary: @summary@.
-package: mirage-@name@
-order: @order@
----
-
-@summary@.
-
-```python
+_EXAMPLE = """
 from mirage.@module@ import build, parse
 
 message = build(b"ping")
 assert parse(message[:3]) is None  # the rest has not arrived
 assert parse(message) == (b"ping", 6)
-```
-
-## What is missing
-
-The package is a scaffold: its message format is an example, to be replaced.
 """
