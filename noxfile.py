@@ -67,6 +67,7 @@ def pinned(session: nox.Session) -> Pins:
             session.log(line)
     except PinError as error:
         session.error(str(error))
+    session.env["MIRAGE_PINNED"] = " ".join(sorted(pins.sources))  # `mirage build` passes over the same bounds
     return pins
 
 

@@ -93,7 +93,13 @@ class Opam:
 
     def __init__(self, base: str, place: Path) -> None:
         self.env = {"OPAMROOT": str(place / "root"), "OPAMYES": "1", "OPAMROOTISOK": "1", "OPAMCOLOR": "never"}
-        self.env |= {"OPAMNODEPEXTS": "1", "PATH": os.environ["PATH"], "HOME": str(place)}
+        # Releases of these tests follow each other within one second and have the same size: caches would not notice.
+        self.env |= {
+            "OPAMNODEPEXTS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": os.environ["PATH"],
+            "HOME": str(place),
+        }
         self("init", "--bare", "--disable-sandboxing", "-n", "--bypass-checks", "mirage", f"{base}opam")
         self("switch", "create", "x", "--empty")
 
@@ -152,7 +158,7 @@ def test_opam_makes_the_command(index: tuple[dict[str, bytes], str], tmp_path: P
     here.install("mirage-hello")
     assert here("exec", "--", "hello").strip() == "two"
     here("remove", "mirage-hello")
-    assert "cannot import" in here("exec", "--", "python3", "-c", HELLO_SAYS, code=1)
+    assert "No module" in here("exec", "--", "python3", "-c", HELLO_SAYS, code=1)
     assert "hello" in here("exec", "--", "hello", code=1)
 
 

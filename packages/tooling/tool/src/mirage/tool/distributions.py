@@ -62,8 +62,11 @@ def cache_dir() -> Path:
 def closure(requirements: Iterable[tuple[str, str]]) -> list[Distribution]:
     """All distributions that `requirements` (each with who asks for it) need, sorted by name.
 
+    The bounds on what MIRAGE_PINNED names (words, as the project's sessions set it) are passed over: a pin beats them.
+
     Raises `BuildError` for a requirement that is no requirement, that is not installed, or whose version does not fit.
     """
+    pinned = {canonicalize_name(word) for word in os.environ.get("MIRAGE_PINNED", "").split()}
     found: dict[str, Distribution] = {}
     done: set[tuple[str, frozenset[str]]] = set()
     waiting = [(_requirement(text, asker), asker) for text, asker in requirements]
@@ -74,7 +77,8 @@ def closure(requirements: Iterable[tuple[str, str]]) -> list[Distribution]:
             continue
         extras = frozenset(requirement.extras)
         distribution = found.get(name) or _find(requirement, asker)
-        if not requirement.specifier.contains(Version(distribution.version), prereleases=True):
+        fits = requirement.specifier.contains(Version(distribution.version), prereleases=True)
+        if not fits and name not in pinned:
             raise BuildError(
                 f"{asker} needs {requirement}, but {distribution.version} is installed: "
                 f"install one that fits with  uv pip install '{requirement}'"
