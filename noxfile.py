@@ -340,7 +340,7 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
-    `-- net`: those of the network: the drivers' and all of the stack's packages.
+    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS. `--compiled` measures compiled wheels.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
@@ -349,8 +349,9 @@ def bench(session: nox.Session) -> None:
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = arguments.names
-    if "net" in names:
-        names += [package.short for package in every if package.family == "stack"]
+    for topic, family in (("net", "stack"), ("tls", "tls")):
+        if topic in names:
+            names += [package.short for package in every if package.family == family]
     packages = select(session, names)
     wheels = []
     if arguments.compiled:

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import random
 import socket
+import struct
 import time
 
 __all__ = ["DOWN", "UP", "content"]
@@ -39,6 +40,9 @@ def _serve(options: argparse.Namespace) -> None:
         print("ready", flush=True)
         while True:
             with _prepare(server.accept()[0], options) as sock:
+                # Linux gives up a socket that nobody holds once its timeout is the longest (tcp_orphan_retries), however
+                # short that was made: so it is held until the peer has everything.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, int(options.patience)))
                 digest, size = hashlib.sha256(), 0
                 while part := sock.recv(_BLOCK):
                     digest.update(part)
