@@ -40,9 +40,10 @@ def _serve(options: argparse.Namespace) -> None:
         print("ready", flush=True)
         while True:
             with _prepare(server.accept()[0], options) as sock:
-                # Linux gives up a socket that nobody holds once its timeout is the longest (tcp_orphan_retries), however
-                # short that was made: so it is held until the peer has everything.
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, int(options.patience)))
+                # Linux gives up a socket that nobody holds once its timeout is the longest (tcp_orphan_retries),
+                # however short that was made: so it is held until the peer has everything.
+                lingering = struct.pack("ii", 1, int(options.patience))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
                 digest, size = hashlib.sha256(), 0
                 while part := sock.recv(_BLOCK):
                     digest.update(part)
