@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 UPLOADED = 1_790_035_200
 BESIDE = ("cffi", "cryptography", "dnspython", "packaging", "pycparser")
-"""What our packages need at run time and others publish. Compiled ones go in as if they fitted everywhere: here they do,
-and the clients need not find out which of many files is theirs."""
+"""What our packages need at run time and others publish. Compiled ones go in as if they fitted everywhere: they do fit
+here, and the clients need not find out which of many files is theirs."""
 
 
 def run(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
