@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mirage.libos._flags import CLOSURES, CLOSURES_FLAGS, FLAGS, LINK_FLAGS
@@ -63,7 +64,9 @@ def compiled(cache: Path | None = None) -> Path:
 
     def make(compiler: str, scratch: str) -> None:
         # Objects under their own names: the linker writes names down, and a temporary one would differ each time.
-        _run([compiler, *FLAGS, f"-ffile-prefix-map={SOURCES}=.", "-c", *map(str, units)], scratch)
+        words = [compiler, *FLAGS, f"-ffile-prefix-map={SOURCES}=.", "-c"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda unit: _run([*words, str(unit)], scratch), units))
         objects = [f"{p.stem}.o" for p in units]
         script = str(Path(SOURCES, "libos.ld"))
         _run([compiler, *FLAGS, *LINK_FLAGS, "-T", script, *objects, "-o", "libos.elf"], scratch)
