@@ -97,6 +97,16 @@ def test_the_closure_follows_imports_and_their_packages(tmp_path: Path) -> None:
     assert {module.root for module in found} == {tmp_path}
 
 
+def test_packages_without_an_init_lie_within_each_other(tmp_path: Path) -> None:
+    """A namespace package below another is found without either being imported."""
+    (tmp_path / "company" / "cloud" / "storage").mkdir(parents=True)
+    (tmp_path / "company" / "cloud" / "storage" / "__init__.py").write_text("from company.cloud import names")
+    (tmp_path / "company" / "cloud" / "names.py").write_text("")
+    found = closure(Finder([str(tmp_path)]), ["company.cloud.storage"], [], [])
+    assert [module.name for module in found] == ["company.cloud.names", "company.cloud.storage"]
+    assert {module.root for module in found} == {tmp_path}
+
+
 def test_other_architectures_are_refused_by_name() -> None:
     """The error names the file."""
     header = bytearray(64)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import mirage.hvt
 import mirage.libos
 import mirage.types
 import pytest
-from mirage.hvt import GuestFault, HostError, ImageError, Tender, build
+from mirage.hvt import GuestFault, HostError, ImageError, Tender, build, guest
 from mirage.hvt._snapshot import MAGIC, Snapshot
 
 SCRIPT = """
@@ -152,6 +154,45 @@ def test_every_generator_is_seeded_anew(tmp_path: Path) -> None:
     lines = b"".join(said).decode().splitlines()
     assert [line.startswith("again") for line in lines] == [False, True, True]
     assert len({word for line in lines for word in line.split()[-2:]}) == 6
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_the_wheel_of_cryptography_is_seeded_anew(tmp_path: Path) -> None:
+    """It brings an OpenSSL of its own, whose generators (one a thread) had output before the guest was saved."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey\n"
+        "from cryptography.hazmat.primitives.asymmetric import ec\n"
+        "from mirage.hvt import guest\n"
+        "def draw():\n"
+        "    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value\n"
+        "    return f'{X25519PrivateKey.generate().private_bytes_raw().hex()} {number:x}'\n"
+        "with ThreadPoolExecutor(1) as pool:\n"
+        "    print(draw(), pool.submit(draw).result(), flush=True)\n"
+        "    guest.snapshot()\n"
+        "    print(draw(), pool.submit(draw).result(), flush=True)\n"
+    )
+    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
+    image = build(tmp_path / "image.hvt", script, path=sorted(folders), distributions=["cryptography"])
+    said: list[bytes] = []
+    with Tender(image.path, memory=64 << 20, console=said.append, snapshot=tmp_path / "state") as tender:
+        assert tender.run() == 0
+    for _ in range(2):
+        with Tender.resume(tmp_path / "state", console=said.append) as tender:
+            assert tender.run() == 0
+    lines = b"".join(said).decode().splitlines()
+    assert len(lines) == 4
+    assert len({word for line in lines for word in line.split()}) == 16
+
+
+def test_a_wheel_that_cannot_be_seeded_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything is written: equal keys in two guests would be worse."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.bindings._rust", ModuleType("_rust"))
+    with pytest.raises(RuntimeError, match="no RAND_add"):
+        guest.snapshot()
 
 
 @pytest.mark.kvm

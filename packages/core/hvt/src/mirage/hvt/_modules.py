@@ -151,8 +151,17 @@ class Finder:
             if parent:
                 above = self.spec(parent)
                 path = list(above.submodule_search_locations or ()) if above else None
-            self._specs[name] = importlib.machinery.PathFinder.find_spec(name, path) if path else None
+            self._specs[name] = self._find(name, path) if path else None
         return self._specs[name]
+
+    @staticmethod
+    def _find(name: str, path: list[str]) -> importlib.machinery.ModuleSpec | None:
+        """Asked for by its last name: a namespace package below another would else want its parent imported."""
+        spec = importlib.machinery.PathFinder.find_spec(name.rpartition(".")[2], path)
+        if spec is not None and spec.submodule_search_locations is not None:
+            # A namespace's locations are searched for again when `sys.path` changes; these are of this path.
+            spec.submodule_search_locations = list(spec.submodule_search_locations)
+        return spec
 
     def module(self, name: str) -> Module | None:
         """The module's file, None when there is none."""
