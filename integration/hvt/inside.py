@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import struct
+import termios
 import time
 import traceback
 from collections.abc import Callable
@@ -143,6 +144,8 @@ def main() -> None:
         except Exception:
             found = {"error": traceback.format_exc()}
         print("@@", json.dumps({"case": name, "seconds": round(time.monotonic() - start, 2), **found}), flush=True)
+        if os.isatty(1):
+            termios.tcdrain(1)  # what the kernel still holds back when the machine is turned off is lost
 
 
 if __name__ == "__main__":
