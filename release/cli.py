@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .journal import TRAINS, Journal
 from .model import Plan
 from .train import Train, run
 
-__all__ = ["main"]
+__all__ = ["Shell", "main"]
 
 EXAMPLES = """examples:
   plan --dry-run                    what would be released, and why; nothing is written
@@ -38,14 +39,24 @@ EXAMPLES = """examples:
 """
 
 
-def main(root: Path, arguments: Sequence[str], now: Callable[[], float] = time.time) -> int:
+@dataclass(frozen=True)
+class Shell:
+    """What the command has of the world around it."""
+
+    now: Callable[[], float] = time.time
+    """Seconds since 1970."""
+    echo: Callable[[str], object] = print
+    """Where each line of a stage goes, as it is said."""
+
+
+def main(root: Path, arguments: Sequence[str], shell: Shell | None = None) -> int:
     """The command; its exit status is 0 only when what was asked for was done."""
     try:
         chosen = _parser().parse_args(arguments)
     except SystemExit as end:
         return int(end.code or 0)
     try:
-        return _COMMANDS.get(chosen.command, _stage)(root, chosen, now)
+        return _COMMANDS.get(chosen.command, _stage)(root, chosen, shell or Shell())
     except TrainError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
@@ -123,22 +134,23 @@ def _settings(chosen: argparse.Namespace) -> dict[str, object]:
 
 
 def _open(root: Path) -> Journal | None:
-    """The train that is under way, if one is."""
-    return next((j for j in journal.journals(root) if not j.finished), None)
+    """The train that is under way, if one is: one whose last words are not committed has not arrived either."""
+    git = Git(root)
+    return next((j for j in journal.journals(root) if not j.finished or git.dirty_of(str(j.file))), None)
 
 
-def _stage(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
+def _stage(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
     """One stage of the train that is under way, or of the last one that arrived."""
     found = _open(root) or next(reversed(journal.journals(root)), None)
     if found is None:
         raise Refused("no train is under way; ./noxw -s release -- plan makes one")
-    train = Train(root, found, now=now, settings=_settings(chosen))
+    train = Train(root, found, now=shell.now, echo=shell.echo, settings=_settings(chosen))
     run(train, stages.ALL[chosen.command], chosen.dry_run)
     return 0
 
 
-def _plan(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
-    train = _planned(root, chosen, now)
+def _plan(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
+    train = _planned(root, chosen, shell)
     if train is None:
         return 0
     run(train, stages.ALL["plan"])
@@ -146,7 +158,7 @@ def _plan(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> i
     return 0
 
 
-def _planned(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> Train | None:
+def _planned(root: Path, chosen: argparse.Namespace, shell: Shell) -> Train | None:
     """The train under way, or a new one with its plan; None when it was only to be shown."""
     found = _open(root)
     if found is not None:
@@ -156,10 +168,10 @@ def _planned(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -
                 "or give it up: ./noxw -s release -- abandon WHY"
             )
         if not chosen.dry_run or chosen.command == "run":
-            return Train(root, found, now=now, settings=_settings(chosen))
+            return Train(root, found, now=shell.now, echo=shell.echo, settings=_settings(chosen))
     made = plan.plan(survey.survey(root), [_full(root, name) for name in chosen.names])
     print(page.table(made))
-    date = datetime.fromtimestamp(now(), UTC).date().isoformat()
+    date = datetime.fromtimestamp(shell.now(), UTC).date().isoformat()
     name = chosen.train if getattr(chosen, "train", None) else _name(root, date)
     refusals = gate.refusals(made, Git(root).dirty(["_build/"]), _pins(root))
     if refusals or chosen.dry_run:
@@ -172,7 +184,7 @@ def _planned(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -
     new = Journal.create(root, name, date)
     new.data |= {"base": Git(root).head(), "plan": page.as_data(made)}
     new.save()
-    return Train(root, new, now=now, settings=_settings(chosen))
+    return Train(root, new, now=shell.now, echo=shell.echo, settings=_settings(chosen))
 
 
 def _leave(root: Path, made: Plan, name: str, date: str) -> Path:
@@ -204,8 +216,8 @@ def _pins(root: Path) -> list[str]:
     return [*pins.sources, *pins.hold]
 
 
-def _run(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
-    train = _planned(root, chosen, now)
+def _run(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
+    train = _planned(root, chosen, shell)
     if train is None:
         return 0
     for stage in stages.ALL.values():
@@ -217,7 +229,7 @@ def _run(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> in
     return 0
 
 
-def _status(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
+def _status(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
     found = [j for j in journal.journals(root) if chosen.train in {None, j.train}]
     if not found:
         print("no train yet" if chosen.train is None else f"there is no train {chosen.train}")
@@ -227,7 +239,7 @@ def _status(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) ->
     return 0
 
 
-def _yank(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
+def _yank(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
     name, _, version = chosen.release.partition("==")
     name = _full(root, name)
     if not version:
@@ -246,7 +258,7 @@ def _yank(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> i
     return 0
 
 
-def _abandon(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
+def _abandon(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
     found = _open(root)
     if found is None:
         raise Refused("no train is under way")
@@ -263,11 +275,11 @@ def _abandon(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -
     return 0
 
 
-def _rehearse(root: Path, chosen: argparse.Namespace, now: Callable[[], float]) -> int:
+def _rehearse(root: Path, chosen: argparse.Namespace, shell: Shell) -> int:
     return rehearse.rehearse(root, chosen.names, chosen.without, chosen.dry_run)
 
 
-_COMMANDS: dict[str, Callable[[Path, argparse.Namespace, Callable[[], float]], int]] = {
+_COMMANDS: dict[str, Callable[[Path, argparse.Namespace, Shell], int]] = {
     "plan": _plan,
     "run": _run,
     "status": _status,

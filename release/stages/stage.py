@@ -65,7 +65,8 @@ def _beside(train: Train) -> dict[str, str]:
 
 def _group(tree: Path, folder: str) -> list[str]:
     """The requirements of the groups that the website is made with."""
-    data = tomllib.loads((tree / folder / "pyproject.toml").read_text())
+    file = tree / folder / "pyproject.toml"
+    data = tomllib.loads(file.read_text()) if file.exists() else {}
     groups = [data.get("dependency-groups", {}).get(name, []) for place, name in _SITE_GROUPS if place == folder]
     return [text for group in groups for text in group if isinstance(text, str)]
 
@@ -151,8 +152,8 @@ def _needed(train: Train) -> Iterable[str]:
     yield from (requirement(train, p) for p in train.packages)
     yield from (m.name for m in survey.members(source(train)) if m.name not in planned)
     for place, group in _SITE_GROUPS:
-        if (file := source(train) / place / "pyproject.toml").exists():
-            yield from ("--group", f"{file}:{group}")
+        if _group(source(train), place):
+            yield from ("--group", f"{source(train) / place / 'pyproject.toml'}:{group}")
 
 
 def _describe(train: Train) -> list[str]:

@@ -29,6 +29,8 @@ test = ["pytest>=8"]
 module-name = "mirage.{name}"
 """
 
+TEST = "import mirage.{name}\n\n\ndef test_there():\n    assert mirage.{name}\n"
+
 WEBSITE = '''"""Stands for the website: it looks whether every package can be imported, and says that it served a page."""
 import mirage.base, mirage.middle, mirage.top
 assert "site-packages" in mirage.base.__file__, mirage.base.__file__
@@ -57,9 +59,7 @@ class Tree:
         self.write(f"{place}/pyproject.toml", PYPROJECT.format(name=name, version=version, needs=listed))
         self.write(f"{place}/README.md", f"# mirage-{name}\n\nOf a test.\n")
         self.write(f"{place}/src/mirage/{name}/__init__.py", f'"""{name}."""\n{code}')
-        self.write(
-            f"{place}/tests/test_{name}.py", f"import mirage.{name}\n\n\ndef test_there():\n    assert mirage.{name}\n"
-        )
+        self.write(f"{place}/tests/test_{name}.py", TEST.format(name=name))
         self.fragment(name, "first.added", f"There is {name}.")
 
     def fragment(self, name: str, topic: str, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -16,6 +16,7 @@ numbers = st.integers(0, 6)
 versions = st.builds(lambda a, b, c: Version(f"{a}.{b}.{c}"), numbers, numbers, numbers)
 
 
+@settings(max_examples=50, deadline=None)
 @given(versions, versions, st.lists(versions, min_size=1, max_size=12))
 def test_widening_admits_the_version_and_loses_nothing(floor: Version, new: Version, others: list[Version]) -> None:
     """Whatever fitted fits, the new version does, and what breaks it does not."""
@@ -30,6 +31,7 @@ def test_widening_admits_the_version_and_loses_nothing(floor: Version, new: Vers
     assert all(wide.contains(v) for v in others if old.contains(v))
 
 
+@settings(max_examples=50, deadline=None)
 @given(versions, versions, st.lists(versions, min_size=1, max_size=12))
 def test_raising_keeps_just_what_is_not_below(floor: Version, new: Version, others: list[Version]) -> None:
     """A raised floor is the old bound and the new floor together."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
@@ -177,10 +177,14 @@ def test_dirt_and_pins_shut_the_gate() -> None:
 names = st.sampled_from("abcdefgh")
 
 
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(names, st.tuples(st.sets(names), st.booleans(), st.booleans()), min_size=1))
 def test_a_plan_is_closed_and_in_order(drawn: dict[str, tuple[set[str], bool, bool]]) -> None:
     """Whatever changes or breaks: each user's bounds admit what comes, and each package comes after its providers."""
-    members, changed, breaks = [], {}, {}
+    members: list[Member] = []
+    changed: dict[str, tuple[str, ...]] = {}
+    breaks: dict[str, tuple[str, ...]] = {}
     for name, (needs, changes, broken) in drawn.items():
         below = sorted(n for n in needs if n in drawn and n < name)
         members.append(member(name, [f"mirage-{n}>=0.1,<0.2" for n in below], ["fixed"] if changes else []))
@@ -204,6 +208,7 @@ def test_a_plan_is_closed_and_in_order(drawn: dict[str, tuple[set[str], bool, bo
     assert all(p.old is not None and coming[p.name] > Version(p.old) for p in found.packages)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.tuples(*[st.integers(0, 30)] * 3), st.sampled_from(Level), st.booleans())
 def test_the_next_version_is_higher_and_within_its_promise(
     last: tuple[int, int, int], level: Level, hand: bool
