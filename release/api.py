@@ -32,7 +32,9 @@ def load(source: Path, module: str) -> Module | None:
 
 def breaks(old: Module, new: Module) -> tuple[str, ...]:
     """What of the old API the new one does not keep, each in words, in the order of their names."""
-    return tuple(sorted({_told(breakage) for breakage in griffe.find_breaking_changes(old, new)}))
+    found = {breakage.obj.path: _told(breakage) for breakage in griffe.find_breaking_changes(old, new)}
+    unlisted = {name: f"{name}: it is no longer in __all__" for name in _unlisted(old, new)}
+    return tuple(sorted((unlisted | found).values()))
 
 
 def imported(source: Path, module: str) -> set[str]:
@@ -48,6 +50,16 @@ def imported(source: Path, module: str) -> set[str]:
 def lacks(api: Module, names: set[str]) -> tuple[str, ...]:
     """Which of the dotted names an API does not have, in order."""
     return tuple(sorted(name for name in names if not _has(api, name)))
+
+
+def _unlisted(old: Module, new: Module) -> Iterator[str]:
+    """The names that `__all__` listed and does not any more; griffe takes what is still defined for public."""
+    kept = {str(name) for name in new.exports or ()}
+    if new.exports is not None:
+        yield from (f"{old.path}.{name}" for name in old.exports or () if str(name) not in kept)
+    for name, below in old.modules.items():
+        if not name.startswith("_") and name in new.modules:
+            yield from _unlisted(below, new.modules[name])
 
 
 def _told(breakage: griffe.Breakage) -> str:

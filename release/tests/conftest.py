@@ -31,7 +31,7 @@ module-name = "mirage.{name}"
 
 TEST = "import mirage.{name}\n\n\ndef test_there():\n    assert mirage.{name}\n"
 
-WEBSITE = '''"""Stands for the website: it looks whether every package can be imported, and says that it served a page."""
+WEBSITE = '''"""Stands for the website: imports every package, and says that it served a page."""
 import mirage.base, mirage.middle, mirage.top
 assert "site-packages" in mirage.base.__file__, mirage.base.__file__
 print("website: 1 pages, 0 links, 0 broken, target unix")
