@@ -6,6 +6,7 @@ The index is part of the tree: what is committed here is what the website serves
 from __future__ import annotations
 
 import os
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -140,15 +141,27 @@ def _commit(train: Train) -> str:
     return train.git.commit([*train.own_paths, *published_paths()], message, train.mark("publish"))
 
 
-def upload(paths: list[Path], address: str) -> list[str]:
-    """Upload files to a repository; what is there already is passed over. Raises `Failed`.
+def upload(paths: list[Path], address: str) -> dict[str, str]:
+    """Upload files to a repository; of each, whether it was sent or there already. Raises `Failed`.
 
-    Who uploads is twine's business: TWINE_USERNAME and TWINE_PASSWORD, or a keyring.
+    Who uploads is twine's business: TWINE_USERNAME and TWINE_PASSWORD, or a keyring. Its own --skip-existing works with
+    some repositories only, so a refusal is read here: 409 Conflict, or words that say so.
     """
-    command = [sys.executable, "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar"]
-    command += ["--skip-existing", "--repository-url", address, *map(str, paths)]
-    run(command, seconds=600)
-    return [path.name for path in paths]
+    command = [sys.executable, "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]
+    command += ["--repository-url", address]
+    said = {}
+    for path in paths:
+        try:
+            run([*command, str(path)], seconds=600)
+            said[path.name] = "sent"
+        except Failed as error:
+            if not _EXISTS.search(str(error)):
+                raise
+            said[path.name] = "there already"
+    return said
+
+
+_EXISTS = re.compile(r"\b409 |already (exists|been taken)|file name has already", re.IGNORECASE)
 
 
 def _describe(train: Train) -> list[str]:

@@ -70,7 +70,8 @@ def test_names_that_are_new(tmp_path: Path) -> None:
     user = tmp_path / "user"
     user.mkdir()
     (user / "u.py").write_text(
-        "from mirage.a import Thing, helper, later\nimport mirage.a._inner\nfrom mirage.a.sub import x\nimport mirage.b\n"
+        "from mirage.a import Thing, helper, later\nimport mirage.a._inner\n"
+        "from mirage.a.sub import x\nimport mirage.b\n"
     )
     names = api.imported(user, "mirage.a")
     assert names == {"mirage.a.Thing", "mirage.a.helper", "mirage.a.later", "mirage.a._inner", "mirage.a.sub.x"}

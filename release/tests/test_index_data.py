@@ -60,7 +60,7 @@ def test_what_is_published_never_changes(tmp_path: Path) -> None:
         data.add_file(path)
     data.add([released(paths)])
     others = files_of(tmp_path / "other", text="y")
-    with pytest.raises(Failed, match="2d711642.*is now given with a1fce436"):
+    with pytest.raises(Failed, match=r"2d711642.*is now given with a1fce436"):
         data.add_file(others[0])
     with pytest.raises(Failed, match="release a new version"):
         data.add([released(others)])
