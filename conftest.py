@@ -12,6 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks.machine import missing
 
+try:
+    from hypothesis import settings
+except ImportError:  # not every package's tests use it
+    pass
+else:
+    settings.register_profile("mirage", deadline=None)  # how fast a machine is, is no property of the code
+    settings.load_profile("mirage")
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program, right or device is missing, saying what would provide it."""

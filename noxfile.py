@@ -34,7 +34,7 @@ nox.options.sessions = ["lint", "types", "tests", "lowest", "wheels", "integrati
 
 LOCK = ROOT / "ci.lock.txt"
 SITE = ROOT / "site"
-PYTHON_SOURCES = ["noxfile.py", "conftest.py", "tasks", "tests", "packages", "integration", "site"]
+PYTHON_SOURCES = ["noxfile.py", "conftest.py", "tasks", "tests", "packages", "integration", "release", "site"]
 
 
 def options(session: nox.Session, usage: str = "") -> argparse.ArgumentParser:
@@ -132,7 +132,9 @@ def shared(*names: str) -> list[str]:
 def everything(session: nox.Session) -> None:
     """Install every package with its test requirements, and what the site is rendered and tested with."""
     packages = tree.packages()
-    install(session, *editables(packages), *groups(packages, "test"), *shared("test", "site:render", "site:test"))
+    install(
+        session, *editables(packages), *groups(packages, "test"), *shared("test", "release", "site:render", "site:test")
+    )
 
 
 @nox.session
@@ -163,11 +165,12 @@ def types(session: nox.Session) -> None:
     options(session).parse_args(session.posargs)
     packages = tree.packages()
     sources = [str(p.path / "src") for p in packages]
-    install(session, *editables(packages), *groups(packages, "types"), *shared("types", "site:render", "site:types"))
+    other = shared("types", "release", "site:render", "site:types")
+    install(session, *editables(packages), *groups(packages, "types"), *other)
     session.run("mypy", *sources, env={"MYPYPATH": ":".join(sources)})
     site = [str(SITE / name) for name in ("render", "website", "config.py")]
     session.run("mypy", *site, env={"MYPYPATH": ":".join([str(SITE), *sources])})
-    session.run("mypy", "tasks", "noxfile.py", env={"MYPYPATH": str(ROOT)})
+    session.run("mypy", "tasks", "release", "noxfile.py", env={"MYPYPATH": ":".join([str(ROOT), *sources])})
     session.run("pyright", "--warnings", *(str(p.path / "src") for p in packages if p.family == "core"))
 
 
@@ -182,7 +185,7 @@ def tests(session: nox.Session) -> None:
     names = [word for word in leading if not (ROOT / word.partition("::")[0]).exists()]
     places = [str(p.path) for p in select(session, names)] if names else []
     if not leading:
-        places = ["packages", "tests", "site"]
+        places = ["packages", "tests", "release", "site"]
     everything(session)
     session.run("pytest", *places, *(word for word in words if word not in names))
 
@@ -394,6 +397,16 @@ def pin(session: nox.Session) -> None:
         print(pin_command.run(ROOT, tree.packages(), chosen, datetime.date.today()))
     except PinError as error:
         session.error(str(error))
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """The release train: `-- plan|build|stage|verify|publish|announce|run|status|rehearse|yank|abandon`.
+
+    `-- --help` has examples, `release/README.md` is the runbook. Each stage takes `--dry-run`, and goes on where it is.
+    """
+    install(session, *editables([p for p in tree.packages() if p.short in {"index", "types"}]), *shared("release"))
+    session.run("python", "-m", "release", *session.posargs, env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session(venv_backend="none")

@@ -43,7 +43,7 @@ def test_a_package_is_whole(package: Package) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.short)
 def test_change_fragments_have_a_kind_and_a_sentence(package: Package) -> None:
     """`changes.d/TOPIC.KIND.md` holds text that a release note can carry."""
-    for fragment in (package.path / "changes.d").iterdir():
+    for fragment in (package.path / "changes.d").glob("*"):
         found = re.fullmatch(r"[a-z0-9-]+\.([a-z]+)\.md", fragment.name)
         assert found, f"{fragment} is not named TOPIC.KIND.md"
         assert found[1] in KINDS, f"{fragment}: the kinds are {', '.join(sorted(KINDS))}"

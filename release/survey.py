@@ -1,0 +1,158 @@
+"""Looks at the tree and its history: the facts that a plan is made from.
+
+Files are taken from the working tree, which the gate wants clean; history from git. The sources of earlier releases are
+read from the commits that the index names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from . import api
+from .errors import Refused, TrainError
+from .git import Git
+from .index_data import IndexData
+from .model import Application, Facts, Fragment, Member, Published
+from .versions import KINDS
+
+__all__ = ["DISTRIBUTED", "applications", "members", "survey"]
+
+DISTRIBUTED = ("src", "backend", "pyproject.toml", "README.md")
+"""What of a package's folder goes into its files; a change of anything else (its tests, ...) releases nothing."""
+_APPLICATIONS = ("site", "integration", "bots")
+
+
+def survey(root: Path) -> Facts:
+    """Everything a plan depends on. Raises `TrainError`."""
+    found, git = members(root), Git(root)
+    published = IndexData(root).published()
+    last = {m.name: published[m.name][-1] for m in found if m.name in published}
+    for name, release in last.items():
+        if not git.has(release.commit):
+            raise TrainError(
+                f"{name} {release.version} was built from {release.commit[:12] or 'an unknown commit'}, which is not "
+                "here; fetch the whole history: git fetch --unshallow"
+            )
+    changed = _changed(git, found, last)
+    with tempfile.TemporaryDirectory(prefix="mirage-plan-") as scratch:
+        history = _History(git, Path(scratch), {m.name: m for m in found})
+        breaks, new_names = _compare(root, history, found, last, changed)
+    return Facts(tuple(found), tuple(applications(root)), published, changed, breaks, new_names)
+
+
+def members(root: Path) -> list[Member]:
+    """Every package of the tree, by path."""
+    return [_member(root, file) for file in sorted(root.glob("packages/*/*/pyproject.toml"))]
+
+
+def applications(root: Path) -> list[Application]:
+    """What in the tree needs packages and is none."""
+    found = []
+    for name in _APPLICATIONS:
+        file = root / name / "pyproject.toml"
+        if file.exists():
+            data = tomllib.loads(file.read_text())
+            project = data.get("project", {})
+            texts = [*_strings(project.get("dependencies", ())), *_grouped(data.get("dependency-groups", {}))]
+            found.append(Application(name, tuple(texts)))
+    return found
+
+
+def _member(root: Path, file: Path) -> Member:
+    data = tomllib.loads(file.read_text())
+    project, path = data["project"], file.parent.relative_to(root).as_posix()
+    extras = _grouped(project.get("optional-dependencies", {}))
+    return Member(
+        canonicalize_name(project["name"]),
+        path,
+        Version(project["version"]),
+        project.get("description", ""),
+        (*_strings(project.get("dependencies", ())), *extras),
+        tuple(_grouped(data.get("dependency-groups", {}))),
+        tuple(_fragments(root, path)),
+    )
+
+
+def _fragments(root: Path, path: str) -> Iterable[Fragment]:
+    for file in sorted((root / path / "changes.d").glob("*.md")):
+        topic, _, kind = file.stem.rpartition(".")
+        if not topic or kind not in KINDS:
+            raise Refused(f"{file.relative_to(root)} is not TOPIC.KIND.md; the kinds are {', '.join(sorted(KINDS))}")
+        yield Fragment(topic, kind, " ".join(file.read_text().split()), file.relative_to(root).as_posix())
+
+
+def _strings(values: Iterable[Any]) -> list[str]:
+    return [v for v in values if isinstance(v, str)]
+
+
+def _grouped(groups: Mapping[str, Iterable[Any]]) -> list[str]:
+    return [text for values in groups.values() for text in _strings(values)]
+
+
+def _changed(git: Git, found: Iterable[Member], last: Mapping[str, Published]) -> dict[str, tuple[str, ...]]:
+    since = cache(lambda commit: git.changed(commit))
+    changed = {}
+    for member in found:
+        if member.name in last:
+            places = tuple(f"{member.path}/{part}" for part in DISTRIBUTED)
+            files = [f for f in since(last[member.name].commit) if f.startswith(places)]
+            changed[member.name] = tuple(f.removeprefix(f"{member.path}/") for f in files)
+    return {name: files for name, files in changed.items() if files}
+
+
+class _History:
+    """The APIs of earlier releases, each read once."""
+
+    def __init__(self, git: Git, scratch: Path, by_name: Mapping[str, Member]) -> None:
+        self._git = git
+        self._scratch = scratch
+        self._by_name = by_name
+        self._found: dict[str, api.Module | None] = {}
+
+    def api(self, name: str, commit: str) -> api.Module | None:
+        """The API that a package had at a commit; None where it was elsewhere or not there."""
+        if name not in self._found:
+            path = self._by_name[name].path
+            self._git.export(commit, [f"{path}/src"], self._scratch / name)
+            self._found[name] = api.load(self._scratch / name / path / "src", _module(name))
+        return self._found[name]
+
+
+def _compare(
+    root: Path,
+    history: _History,
+    found: Iterable[Member],
+    last: Mapping[str, Published],
+    changed: Mapping[str, tuple[str, ...]],
+) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], tuple[str, ...]]]:
+    """What breaks, and who imports what is new; only where Python code changed since a release."""
+    everybody = list(found)
+    breaks, new_names = {}, {}
+    for member in everybody:
+        if not any(f.startswith("src/") and f.endswith(".py") for f in changed.get(member.name, ())):
+            continue
+        old = history.api(member.name, last[member.name].commit)
+        new = api.load(root / member.path / "src", _module(member.name))
+        if old is None or new is None:
+            continue
+        if gone := api.breaks(old, new):
+            breaks[member.name] = gone
+        for user in everybody:
+            if member.name in user.needs and user is not member:
+                names = api.imported(root / user.path / "src", _module(member.name))
+                if lacking := api.lacks(old, names):
+                    new_names[user.name, member.name] = lacking
+    return breaks, new_names
+
+
+def _module(name: str) -> str:
+    """The import name of a distribution of the tree."""
+    return f"mirage.{name.removeprefix('mirage-').replace('-', '_')}"

@@ -1,0 +1,91 @@
+"""What of a public API breaks, and what of it is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from release import api
+
+OLD = '''"""A package."""
+from ._inner import helper
+__all__ = ["Thing", "helper", "make"]
+
+class Thing:
+    """A thing."""
+    size: int = 1
+    def grow(self, by): ...
+
+def make(name, *, size=1): ...
+def _private(): ...
+'''
+
+
+def write(folder: Path, text: str, inner: str = "def helper(x): ...\n") -> Path:
+    place = folder / "mirage" / "a"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text(text)
+    (place / "_inner.py").write_text(inner)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("", ""), []),
+        (("def _private(): ...\n", ""), []),
+        (('"""A thing."""', '"""Something."""'), []),
+        (("def make(name, *, size=1)", "def make(name, *, size=1, colour=None)"), []),
+        (("def make(name, *, size=1)", "def make(name, *, colour, size=1)"), ["mirage.a.make: parameter was added"]),
+        (("def make(name, ", "def make(title, "), ["mirage.a.make: parameter was"]),
+        (("    def grow(self, by): ...\n", ""), ["mirage.a.Thing.grow: public object was removed"]),
+        (('"helper", "make"', '"helper"'), ["mirage.a.make: it is no longer in __all__"]),
+    ],
+)
+def test_breaks(tmp_path: Path, change: tuple[str, str], expected: list[str]) -> None:
+    """What is private, a docstring, or an addition with a default breaks nobody."""
+    old = api.load(write(tmp_path / "old", OLD), "mirage.a")
+    new = api.load(write(tmp_path / "new", OLD.replace(*change)), "mirage.a")
+    assert old is not None
+    assert new is not None
+    found = api.breaks(old, new)
+    assert all(any(said.startswith(words) for said in found) for words in expected), found
+    assert bool(found) == bool(expected)
+
+
+def test_a_break_behind_a_private_module_is_seen(tmp_path: Path) -> None:
+    """The public name is what counts, wherever it is defined."""
+    old = api.load(write(tmp_path / "old", OLD), "mirage.a")
+    new = api.load(write(tmp_path / "new", OLD, "def helper(x, y): ...\n"), "mirage.a")
+    assert old is not None
+    assert new is not None
+    (said,) = api.breaks(old, new)
+    assert "parameter was added as required" in said
+
+
+def test_names_that_are_new(tmp_path: Path) -> None:
+    """Imports of all forms; what is there, also under another name, is not new."""
+    old = api.load(write(tmp_path / "old", OLD), "mirage.a")
+    user = tmp_path / "user"
+    user.mkdir()
+    (user / "u.py").write_text(
+        "from mirage.a import Thing, helper, later\nimport mirage.a._inner\n"
+        "from mirage.a.sub import x\nimport mirage.b\n"
+    )
+    names = api.imported(user, "mirage.a")
+    assert names == {"mirage.a.Thing", "mirage.a.helper", "mirage.a.later", "mirage.a._inner", "mirage.a.sub.x"}
+    assert old is not None
+    assert api.lacks(old, names) == ("mirage.a.later", "mirage.a.sub.x")
+
+
+def test_names_made_at_run_time_are_taken_on_trust(tmp_path: Path) -> None:
+    """A module with __getattr__ may have anything."""
+    old = api.load(write(tmp_path / "old", "def __getattr__(name): ...\n"), "mirage.a")
+    assert old is not None
+    assert api.lacks(old, {"mirage.a.anything"}) == ()
+
+
+def test_what_is_not_there_has_no_api(tmp_path: Path) -> None:
+    """A package that was elsewhere at its last release is compared with nothing."""
+    assert api.load(tmp_path, "mirage.nothing") is None
