@@ -48,8 +48,8 @@ STYLE = """
 def chart(days: Sequence[Day], title: str = "Packages and releases", *, style: str = STYLE) -> str:
     """The growth as an SVG document: two steps, told apart by colour, dashes and a label, in light and dark.
 
-    It says its content in words too (``title`` and ``desc``), for who does not see it. `style` is its style sheet; a page
-    that holds the drawing and styles it with its own gives an empty one.
+    It says its content in words too (``title`` and ``desc``), for who does not see it. `style` is its style sheet; a
+    page that holds the drawing and styles it with its own gives an empty one.
     """
     if not days:
         words = "Nothing has been published yet."

@@ -22,7 +22,9 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 """What `read_json` answers (RFC 8259 section 3)."""
 
 MAX_FIELDS = 1000
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_TOKEN_TEXT = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
+_TOKEN = re.compile(_TOKEN_TEXT)
+_RANGE = re.compile(rf"[ \t]*({_TOKEN_TEXT}/{_TOKEN_TEXT})[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{{0,3}})?)[ \t]*)?")
 
 
 class Fields(Mapping[str, str]):
@@ -52,17 +54,12 @@ class Fields(Mapping[str, str]):
         return f"Fields({self._values!r})"
 
 
-_RANGE = re.compile(
-    r"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?"
-)
-
-
 def accepted(request: Request, offers: Iterable[str]) -> str | None:
     """The one of some media types that the client likes best; None where it takes none (RFC 9110 section 12.5.1).
 
     Of equally liked ones it is the first. The most specific range that fits a type decides its weight: `text/html`
-    before `text/*` before `*/*`. A request without the field takes anything. A range that is malformed, or that asks for
-    a parameter, is passed over, as no offer has one.
+    before `text/*` before `*/*`. A request without the field takes anything. A range that is malformed, or that asks
+    for a parameter, is passed over, as no offer has one.
     """
     field = request.headers.get("accept")
     if field is None:
