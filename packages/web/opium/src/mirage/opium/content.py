@@ -22,9 +22,9 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 """What `read_json` answers (RFC 8259 section 3)."""
 
 MAX_FIELDS = 1000
-_TOKEN_TEXT = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
-_TOKEN = re.compile(_TOKEN_TEXT)
-_RANGE = re.compile(rf"[ \t]*({_TOKEN_TEXT}/{_TOKEN_TEXT})[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{{0,3}})?)[ \t]*)?")
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
+_TOKEN = re.compile(_WORD)
+_RANGE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{{0,3}})?)[ \t]*)?")
 
 
 class Fields(Mapping[str, str]):
