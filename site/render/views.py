@@ -89,8 +89,9 @@ class TrainView:
     @property
     def summary(self) -> str:
         """How much it brought, in words."""
-        count = len(self.releases)
-        what = f"{self.releases[0].name} {self.releases[0].version}" if count == 1 else f"{count} packages"
+        count = len({one.name for one in self.releases})
+        one = self.releases[0]
+        what = f"{count} packages" if count > 1 else f"{one.name} {one.version}"
         fresh = "" if not self.firsts else ", for the first time" if self.firsts == count else None
         return f"{what}{f', {self.firsts} of them for the first time' if fresh is None else fresh}."
 
@@ -142,7 +143,7 @@ def train_views(publications: Iterable[Publication]) -> tuple[TrainView, ...]:
             train,
             max(one.date for one in releases),
             tuple(sorted(releases, key=lambda one: (one.name, one.version))),
-            sum(first[one.name] is one for one in releases),
+            sum(first[name] in releases for name in {one.name for one in releases}),
         )
         for train, releases in trains.items()
     ]
