@@ -29,7 +29,7 @@ def history(index: Index) -> list[Day]:
 
 
 _WIDTH, _HEIGHT = 720, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 96, 48, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 132, 48, 40
 STYLE = """
   svg { --paper: #fff; --ink: #1f2933; --faint: #d5dbe1; --packages: #0b6bcb; --releases: #b3450e; }
   @media (prefers-color-scheme: dark) {
