@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ContentError, Problem
-from .model import Change, Package
+from .model import Change, Logged, Package
 
 __all__ = ["CHANGE_KINDS", "FAMILIES", "packages"]
 
@@ -83,8 +83,32 @@ def _package(file: Path, relative_to: Path) -> Package:
             for requirement in project.get("dependencies", [])
             if (match := re.match(r"mirage-[a-z0-9-]+", requirement))
         ),
+        needs=tuple(project.get("dependencies", [])),
         changes=tuple(_change(path, relative_to) for path in sorted(file.parent.glob("changes.d/*.md"))),
+        log=_log(file.parent / "CHANGELOG.md", relative_to),
         file=shown,
+        readme=_readme(file.parent / "README.md"),
+    )
+
+
+def _readme(file: Path) -> str:
+    """What a README says below its title, and before the licence, which the page says of all packages."""
+    text = file.read_text("utf-8") if file.exists() else ""
+    return re.sub(r"\A# .*\n|^Licence: .*\n", "", text, flags=re.MULTILINE).strip()
+
+
+def _log(file: Path, relative_to: Path) -> tuple[Logged, ...]:
+    """The sections ``## VERSION - DATE`` of a changelog."""
+    if not file.exists():
+        return ()
+    shown, lines = file.relative_to(relative_to), file.read_text("utf-8").splitlines()
+    heads = [
+        (number, match[1]) for number, line in enumerate(lines) if (match := re.match(r"## \[?([0-9][^\s\]]*)", line))
+    ]
+    ends = [number for number, _ in heads[1:]] + [len(lines)]
+    return tuple(
+        Logged(version, "\n".join(lines[start + 1 : end]), shown, start + 2)
+        for (start, version), end in zip(heads, ends, strict=True)
     )
 
 
