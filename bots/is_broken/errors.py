@@ -1,0 +1,23 @@
+"""What can go wrong with the bot itself; a job that fails is no error but a `JobResult`."""
+
+from __future__ import annotations
+
+
+class BotError(Exception):
+    """The root; the message says what to do."""
+
+
+class ConfigError(BotError):
+    """The configuration cannot be used; the message begins with the file, the line and the key."""
+
+
+class StateError(BotError):
+    """A stored file does not hold what the bot writes there."""
+
+
+class Busy(BotError):
+    """Another night is under way."""
+
+
+class IndexFailed(BotError):
+    """A package index or a repository gave no usable answer: infrastructure, never a culprit."""
