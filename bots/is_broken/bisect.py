@@ -11,10 +11,10 @@ answer is a `Verdict`. Given that nothing passes and everything fails:
 3. Every proper subset is asked too. One that fails takes the set's place: subsets are asked smallest first, so that it
    is minimal itself.
 
-Steps 1 and 2 rest on monotony: whatever contains a failing set fails. It does not always hold, since an upgrade may mend
-what another broke. The set found fails all the same, because it was asked; step 3 sees to its being minimal; and where
-step 1 collects more than `FEW` moves, or meets answers that are unknown, *ddmin* (Zeller and Hildebrandt, 2002), which
-rests on nothing, reduces them.
+Steps 1 and 2 rest on monotony: whatever contains a failing set fails. It does not always hold, since an upgrade may
+mend what another broke. The set found fails all the same, because it was asked; step 3 sees to its being minimal; and
+where step 1 collects more than `FEW` moves, or meets answers that are unknown, *ddmin* (Zeller and Hildebrandt, 2002),
+which rests on nothing, reduces them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FEW = 5
 class Verdict(StrEnum):
     """The answer to a question."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"
     FAIL = "fail"
     UNKNOWN = "unknown"
     """There is no such environment, or nothing could be learnt from it."""

@@ -22,6 +22,35 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a suite."""
+
+    name: str
+    run: tuple[str, ...]
+    """The words of a command; ``python`` is that of the environment, ``{target}`` the target's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What is run to know whether we are broken: a row of the matrix."""
+
+    name: str
+    steps: tuple[Step, ...]
+    targets: tuple[str, ...] = ("-",)
+    """Those of `integration.targets`; one that this machine cannot run is passed over, and said."""
+    groups: tuple[str, ...] = ()
+    """Dependency groups beside the packages' own requirements: ``test`` of every package, ``site:render``, ..."""
+    requirements: tuple[str, ...] = ()
+    """More of them."""
+    packages: bool = True
+    """Whether the packages of the tree are installed."""
+    folder: str = "."
+    """Where it runs, relative to the root of the tree."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables; ``{root}`` in them is the root of the tree."""
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """A git repository whose head is watched."""
 
@@ -52,7 +81,7 @@ class Limits:
 
     seconds: float = 1800.0
     memory: int = 4 << 30
-    """Octets of address space of each of its processes."""
+    """Octets that all its processes may use together."""
     output: int = 32 << 20
     """Octets that it may print."""
     file: int = 2 << 30
@@ -67,8 +96,8 @@ class Reporting:
     """``github``, ``files``, ``mail``, ``webhook``."""
     repository: str = ""
     """``OWNER/NAME`` on GitHub."""
-    token: str = "GITHUB_TOKEN"  # noqa: S105 - the name of a variable, never a token
-    """The environment variable that holds the token; without one the github channel writes files."""
+    token: str = "GITHUB_TOKEN"
+    """The name of the environment variable that holds the token; without one the github channel writes files."""
     api: str = ""
     """The address of a GitHub Enterprise server; empty for github.com."""
     cap: int = 5
@@ -84,8 +113,7 @@ class Config:
     """The whole of it."""
 
     lanes: tuple[str, ...] = ("control", "newest", "lowest", "pre", "downstream")
-    targets: tuple[str, ...] = ("unix",)
-    """Those of `integration.targets`; one that the machine cannot run is passed over, and said."""
+    suites: tuple[Suite, ...] = ()
     pythons: tuple[str, ...] = ()
     """Such as ``3.11``; empty for every supported one that the machine has."""
     jobs: int = 1
@@ -191,6 +219,12 @@ def _name(reader: _Reader, value: Any, path: str) -> str:
     return str(value)
 
 
+def _flag(reader: _Reader, value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise reader.wrong(path, f"has to be true or false, not {value!r}")
+    return value
+
+
 def _count(reader: _Reader, value: Any, path: str) -> int:
     if type(value) is not int or value < 1:
         raise reader.wrong(path, f"has to be a whole number from 1 on, not {value!r}")
@@ -257,8 +291,22 @@ def _options(reader: _Reader, value: Any, path: str) -> dict[str, str]:
 
 _TOP: dict[str, _Check] = {
     "lanes": _choice("control", "newest", "lowest", "pre", "downstream"),
-    "targets": _choice("unix", "unix-gateway", "hvt", "hvt-tap"),
     "pythons": _texts,
+    "suites": _each(
+        Suite,
+        {
+            "name": _name,
+            "steps": _each(Step, {"name": _required, "run": _texts}, "name", "run"),
+            "targets": _choice("-", "unix", "unix-gateway", "hvt", "hvt-tap"),
+            "groups": _texts,
+            "requirements": _texts,
+            "packages": _flag,
+            "folder": _required,
+            "environ": _options,
+        },
+        "name",
+        "steps",
+    ),
     "jobs": _count,
     "keep": _count,
     "attempts": _count,

@@ -245,6 +245,8 @@ class Finding:
     explanation: Explanation
     jobs: tuple[str, ...] = ()
     """The keys of the jobs that it breaks, in order."""
+    lock: str = ""
+    """The hash of the last good lock with just the culprits taken in; empty where nothing was resolved."""
     first: float = 0.0
     """The night that saw it first."""
     last: float = 0.0
