@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
 from . import process, signature
 from .config import Limits, Suite
-from .errors import BotError, IndexFailed
+from .errors import IndexFailed
 from .model import Failure, Lock, Probe, Reason
 from .resolve import uv
 
@@ -148,32 +144,3 @@ def _tail(log: Path, begun: int) -> str:
     with log.open("rb") as file:
         file.seek(begun)
         return file.read().decode(errors="replace")
-
-
-def interpreters(wanted: Iterable[str], floor: str = "3.11") -> dict[str, tuple[str, str]]:
-    """The newest CPython of each minor version on this machine that is wanted (none named: all from `floor`).
-
-    By minor version: the patch version and the path. Raises `BotError` when one that is named is not there.
-    """
-    words = [uv(), "python", "list", "--only-installed", "--offline", "--output-format", "json"]
-    result = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120)
-    if result.returncode:
-        raise BotError(f"uv lists no Pythons: {result.stderr.strip()}")
-    found: dict[str, tuple[Version, str]] = {}
-    for one in json.loads(result.stdout):
-        try:
-            version = Version(one["version"])
-        except InvalidVersion:
-            continue
-        if one["implementation"] != "cpython" or one.get("variant", "default") != "default" or version.is_prerelease:
-            continue
-        minor = f"{version.major}.{version.minor}"
-        if version >= Version(floor) and (minor not in found or version > found[minor][0]):
-            found[minor] = (version, one["path"])
-    names = list(wanted)
-    if lacking := [name for name in names if name not in found]:
-        raise BotError(
-            f"there is no Python {lacking[0]} on this machine; there are {', '.join(sorted(found)) or 'none'}"
-        )
-    order = sorted(found, key=Version)
-    return {name: (str(found[name][0]), found[name][1]) for name in order if not names or name in names}

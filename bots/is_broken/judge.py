@@ -80,15 +80,17 @@ def constraints(base: Lock, newest: Lock, taken: Iterable[Change]) -> list[str]:
     They are ceilings, so that releases that need each other stay out together until all of them may come in. What was
     good but would not be chosen any more, since it was yanked, is held by its exact version.
     """
+    taken = list(taken)
     chosen = {change.name: change.new for change in taken if change.kind is ChangeKind.RELEASE}
+    heads = [change for change in taken if change.kind is ChangeKind.HEAD]
     lines = []
     for name, version in sorted((newest.versions | base.versions).items()):
-        if version.startswith("git+"):
+        if version.startswith("git+") or any((c.kind, c.name) == (ChangeKind.HEAD, name) for c in heads):
             continue
         then = newest.versions.get(name, version)
         if name in chosen:
             lines.append(f"{name}<={chosen[name]}")
-        elif name in base.versions and not then.startswith("git+") and Version(then) < Version(version):
+        elif name in base.versions and (then.startswith("git+") or Version(then) < Version(version)):
             lines.append(f"{name}=={version}")
         else:
             lines.append(f"{name}<={version}")
@@ -98,11 +100,13 @@ def constraints(base: Lock, newest: Lock, taken: Iterable[Change]) -> list[str]:
 def overrides(base: Lock, newest: Lock, taken: Iterable[Change]) -> list[str]:
     """The git upstreams at the revision that is good, or at the one that is taken."""
     chosen = {change.name: change.new for change in taken if change.kind is ChangeKind.HEAD}
+    old = base.versions
     lines = []
-    for name, version in sorted((newest.versions | base.versions).items()):
+    for name, version in sorted(newest.versions.items()):
         if version.startswith("git+"):
             url = version.rpartition("@")[0]
-            lines.append(f"{name} @ {url}@{chosen.get(name, version.rpartition('@')[2])}")
+            place = f"{url}@{chosen[name]}" if name in chosen else old.get(name, "")
+            lines += [f"{name} @ {place}"] if place.startswith("git+") else []
     return lines
 
 

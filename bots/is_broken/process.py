@@ -6,6 +6,7 @@ and, at the end, killed. Linux only, as the suites are.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -22,7 +23,7 @@ from .model import Reason
 
 MARK = "MIRAGE_IS_BROKEN_JOB"
 EVERY = 0.1
-"""Seconds between two looks at what a job uses."""
+"""Seconds between two looks at what a job uses, at most."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Runs in the child before the program: in a process of its own, because the bot has threads.
 _LAUNCH = """
@@ -84,8 +85,12 @@ def run(
         copier.start()
         most, reason, why = 0, Reason.NONE, ""
         try:
+            pause = 0.005
             while reason is Reason.NONE and process.poll() is None:
-                time.sleep(EVERY)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(pause)
+                    break
+                pause = min(2 * pause, EVERY)
                 most = max(most, used := sum(map(_memory, _marked(mark, process.pid))))
                 if stopped():
                     raise Interrupted

@@ -49,10 +49,11 @@ class Resolver:
         *,
         lane: LaneKind = LaneKind.NEWEST,
         refresh: bool = False,
+        exclude_newer: str = "",
     ) -> Lock:
         """The releases that a lane takes on a Python such as ``3.11``. Raises `Conflict` and `IndexFailed`.
 
-        `refresh` asks the index again about everything that uv remembers.
+        `refresh` asks the index again about everything that uv remembers; `exclude_newer` is a date, as if it was then.
         """
         self.runs += 1
         with tempfile.TemporaryDirectory(prefix="is-broken-") as scratch:
@@ -61,6 +62,7 @@ class Resolver:
             words += ["--constraints", _write(scratch, "constraints.txt", constraints)]
             words += ["--overrides", _write(scratch, "overrides.txt", overrides)]
             words += ["--refresh"] if refresh else []
+            words += ["--exclude-newer", exclude_newer] if exclude_newer else []
             words += ["--prerelease", "allow" if lane is LaneKind.PRE else "if-necessary-or-explicit"]
             words += ["--resolution", "lowest-direct" if lane is LaneKind.LOWEST else "highest"]
             try:

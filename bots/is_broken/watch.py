@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from .config import Config
+from .config import Config, Repository
 from .heads import heads
 from .judge import admits
 from .model import Change, ChangeKind, Lock, Release, State
@@ -40,7 +40,7 @@ class Upstream:
 
 def names(state: State, requirements: Iterable[str]) -> set[str]:
     """The distributions to look at: those required, and those that the last good locks have."""
-    found = {canonicalize_name(Requirement(line).name) for line in requirements}
+    found: set[str] = {canonicalize_name(Requirement(line).name) for line in requirements}
     for lock in state.good.values():
         found.update(name for name, version in lock.versions.items() if not version.startswith("git+"))
     return found
@@ -52,7 +52,8 @@ def look(
     """Ask the index, the repositories and the machine. Raises `IndexFailed`."""
     told = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
     lists = registry.all_releases(sorted(wanted))
-    found = heads(config.repositories, project.root)
+    others = [Repository(one.name, one.url, one.branch) for one in config.downstream]
+    found = heads([*config.repositories, *others], project.root)
     return Upstream(lists, found, pythons, f"{project.fingerprint()} {told}")
 
 
@@ -78,7 +79,7 @@ def newest_admitted(requirements: Iterable[str], upstream: Upstream, python: str
         wanted = Requirement(line)
         if wanted.url or (wanted.marker and not wanted.marker.evaluate({"python_version": python, "extra": ""})):
             continue
-        name = canonicalize_name(wanted.name)
+        name = str(canonicalize_name(wanted.name))
         bounds[name] = bounds.get(name, SpecifierSet()) & wanted.specifier
     found = {}
     for name, bound in bounds.items():
