@@ -48,7 +48,7 @@ class Bench:
     dry: bool = False
     probes: int = 0
     """Suites that were run."""
-    refusals: int = 0
+    spared: int = 0
     """Answers that came from memory."""
     said: Callable[[str], None] = lambda line: None
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -102,7 +102,7 @@ class Bench:
         known = self.remembered(cell, lock)
         if known is not None:
             with self._lock:
-                self.refusals += 1
+                self.spared += 1
             return known
         with self._lock:
             self.probes += 1
