@@ -22,7 +22,7 @@ EVIL = [
     "```\n</details>\n# heading\n@everyone #1 GH-1",
     "[x](javascript:alert(1)) ![y](https://evil.example/z.png)",
     "<!-- is-broken 0123456789ab -->",
-    "\x1b[31mred\x1b[0m \u202eevil\u202c \x00 \ud800",
+    "\x1b[31mred\x1b[0m \u202eevil\u202c \x00",
     "a | b\n--- | ---",
     "~~~\n````\n``````",
     "&lt;b&gt; &#64;everyone",
@@ -54,9 +54,8 @@ def test_a_span_is_one_code_span(text: str) -> None:
 @given(st.text(max_size=200) | st.sampled_from(EVIL))
 def test_a_block_is_one_block(text: str) -> None:
     """And says the text, its controls spelled."""
-    found = [token for token in tokens(block(text) + "\n\nafter") if token.level == 0 and token.nesting >= 0]
-    assert [token.type for token in found][-2:] == ["fence", "paragraph_open"]
-    assert len(found) <= 3
+    found = tokens(block(text) + "\n\nafter")
+    assert [token.type for token in found] == ["fence", "paragraph_open", "inline", "text", "paragraph_close"]
     assert found[0].content.rstrip("\n") == plain(text).strip("\n").rstrip("\n")
 
 
