@@ -21,3 +21,11 @@ class Busy(BotError):
 
 class IndexFailed(BotError):
     """A package index or a repository gave no usable answer: infrastructure, never a culprit."""
+
+
+class Postponed(BotError):
+    """A channel cannot be reached now, or asks for patience: what was to be said is said the next time."""
+
+
+class Refused(BotError):
+    """A channel will not take what is said, now or later: a person has to mend the configuration or a right."""

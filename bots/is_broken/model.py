@@ -291,6 +291,10 @@ class Report:
     """The hash of what was said last: an equal text is not said again."""
     pending: str = ""
     """What was begun and not yet seen done; empty when all is settled."""
+    night: str = ""
+    """The name of the night that this was brought up to date with."""
+    opened: str = ""
+    """The name of the night that it was opened in, for the nightly cap."""
 
 
 @dataclass(frozen=True, slots=True)
