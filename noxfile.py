@@ -376,6 +376,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def is_broken(session: nox.Session) -> None:
+    """Run a night of the bot that names the upstream release which broke us, or a part of one: `-- --help`."""
+    install(session, *shared("bots:run"))
+    session.run("python", "-m", "bots.is_broken.command", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every example of the guide and of the READMEs, and render the site's pages into `_build/site`."""
     words = pytest_words(session)
