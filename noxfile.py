@@ -34,7 +34,7 @@ nox.options.sessions = ["lint", "types", "tests", "lowest", "wheels", "integrati
 
 LOCK = ROOT / "ci.lock.txt"
 SITE = ROOT / "site"
-PYTHON_SOURCES = ["noxfile.py", "conftest.py", "tasks", "tests", "packages", "integration", "release", "site"]
+PYTHON_SOURCES = ["noxfile.py", "conftest.py", "tasks", "tests", "packages", "integration", "release", "site", "bots"]
 
 
 def options(session: nox.Session, usage: str = "") -> argparse.ArgumentParser:
@@ -78,7 +78,7 @@ def install(session: nox.Session, *requirements: str, locked: bool = True) -> No
     """
     pins = pinned(session)
     inputs = [*requirements, str(locked), *(p.read_text() for p in sorted(ROOT.glob("packages/*/*/pyproject.toml")))]
-    others = (LOCK, *(ROOT / folder / "pyproject.toml" for folder in (".", "site", "integration")))
+    others = (LOCK, *(ROOT / folder / "pyproject.toml" for folder in (".", "site", "integration", "bots")))
     inputs += [path.read_text() for path in others if path.exists()]
     inputs += [pins_task.state(pins)] if pins else []
     key = hashlib.sha256("\0".join(inputs).encode()).hexdigest()
@@ -132,9 +132,8 @@ def shared(*names: str) -> list[str]:
 def everything(session: nox.Session) -> None:
     """Install every package with its test requirements, and what the site is rendered and tested with."""
     packages = tree.packages()
-    install(
-        session, *editables(packages), *groups(packages, "test"), *shared("test", "release", "site:render", "site:test")
-    )
+    beside = shared("test", "release", "site:render", "site:test", "bots:test")
+    install(session, *editables(packages), *groups(packages, "test"), *beside)
 
 
 @nox.session
@@ -165,12 +164,13 @@ def types(session: nox.Session) -> None:
     options(session).parse_args(session.posargs)
     packages = tree.packages()
     sources = [str(p.path / "src") for p in packages]
-    other = shared("types", "release", "site:render", "site:types")
-    install(session, *editables(packages), *groups(packages, "types"), *other)
+    beside = shared("types", "release", "site:render", "site:types", "bots:run")
+    install(session, *editables(packages), *groups(packages, "types"), *beside)
     session.run("mypy", *sources, env={"MYPYPATH": ":".join(sources)})
     site = [str(SITE / name) for name in ("render", "website", "config.py")]
     session.run("mypy", *site, env={"MYPYPATH": ":".join([str(SITE), *sources])})
-    session.run("mypy", "tasks", "release", "noxfile.py", env={"MYPYPATH": ":".join([str(ROOT), *sources])})
+    tools = ["tasks", "release", "noxfile.py", *(str(path) for path in sorted(ROOT.glob("bots/*/*.py")))]
+    session.run("mypy", *tools, env={"MYPYPATH": ":".join([str(ROOT), *sources])})
     session.run("pyright", "--warnings", *(str(p.path / "src") for p in packages if p.family == "core"))
 
 
@@ -178,14 +178,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests of every package, or of those named: `-- tcpip dns -k NAME`; other words go to pytest.
 
-    Without a package's name the guards of the tree (`tests/`) and the site's own tests run too.
+    Without a package's name the guards of the tree (`tests/`), the site's own tests and the bots' run too.
     """
     words = pytest_words(session, "[NAME ...] [PYTEST OPTION ...]")
     leading = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
     names = [word for word in leading if not (ROOT / word.partition("::")[0]).exists()]
     places = [str(p.path) for p in select(session, names)] if names else []
     if not leading:
-        places = ["packages", "tests", "release", "site"]
+        places = ["packages", "tests", "release", "site", "bots"]
     everything(session)
     session.run("pytest", *places, *(word for word in words if word not in names))
 
@@ -194,7 +194,7 @@ def tests(session: nox.Session) -> None:
 def affected(session: nox.Session) -> None:
     """Test the packages changed since a revision (default: main) and all that depend on them: `-- REVISION`.
 
-    The guards of the tree and the site's tests, which read every package and the guide, run whatever has changed. A
+    The guards of the tree, the site's tests and the bots', which read all of the tree, run whatever has changed. A
     change of what all packages share (the lock, `conftest.py`, ...) affects all. `-- --list` only names the packages.
     """
     parser = options(session, "[--list] [REVISION]")
@@ -213,7 +213,7 @@ def affected(session: nox.Session) -> None:
         session.log(f"nothing differs from {chosen.revision}")
         return
     everything(session)
-    session.run("pytest", *(str(p.path) for p in reached), "tests", "site")
+    session.run("pytest", *(str(p.path) for p in reached), "tests", "site", "bots")
 
 
 @nox.session
@@ -372,6 +372,13 @@ def bench(session: nox.Session) -> None:
         files.append(bench_task.results(script, ROOT / "_build" / "bench"))
         session.run("python", str(script), "--json", str(files[-1]))
     print(bench_task.summary(files))
+
+
+@nox.session
+def is_broken(session: nox.Session) -> None:
+    """Run a night of the bot that names the upstream release which broke us, or a part of one: `-- --help`."""
+    install(session, *shared("bots:run"))
+    session.run("python", "-m", "bots.is_broken.command", *session.posargs, env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session

@@ -169,7 +169,7 @@ def third_party(group_names: Iterable[str] = ()) -> list[str]:
         found.update(package.dependencies)
         for group in group_names:
             found.update(package.group(group))
-    for folder in (".", "site", "integration"):
+    for folder in (".", "site", "integration", "bots"):
         pyproject = ROOT / folder / "pyproject.toml"
         if pyproject.exists():
             data = tomllib.loads(pyproject.read_text())
