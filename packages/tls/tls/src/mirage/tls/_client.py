@@ -118,7 +118,8 @@ def _extensions(link: ClientLink, session: Session | None, shares: bytes, early:
         found[Ext.SERVER_NAME] = write_server_name(link.name)
     groups = [group.code for group in config.group_values if config.has_13 or not group.hybrid]
     found[Ext.GROUPS] = v16(u16s([grease, *groups] if grease else groups))
-    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s(scheme.code for scheme in config.scheme_values))
+    schemes = [scheme.code for scheme in config.scheme_values]
+    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s([_grease(link), *schemes] if grease else schemes))
     if config.alpn:
         found[Ext.ALPN] = write_alpn(config.alpn)
     if config.ocsp:
