@@ -126,7 +126,7 @@ def choose_identity(
 def acknowledges_name(link: ServerLink) -> bool:
     """Whether the server's hello says that the client's name decided something (RFC 6066 3): not in a resumption."""
     name = link.server_name
-    return bool(name) and not link.resumed and any(identity.matches(name) for identity in link.config.identities)
+    return not link.resumed and name is not None and any(one.matches(name) for one in link.config.identities)
 
 
 def server_random(link: ServerLink) -> bytes:
