@@ -26,6 +26,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "dig": ("bind9-dnsutils", "asks the name servers of the tests"),
     "dnsmasq": ("dnsmasq-base", "the peer of the DHCP client, and a name server that the resolver asks"),
     "e2fsck": ("e2fsprogs", "checks such images"),
+    "firefox-esr": ("firefox-esr", "the other browser that our TLS serves"),
     "gcc": ("gcc", "the library OS of the hvt target, compiled on first use in a source tree"),
     "gdb": ("gdb", "opens the core files of guests that faulted"),
     "git": ("git", "everything that looks at the history"),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import secrets
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,17 +123,21 @@ class Server:
         """In a thread of its own."""
         ready, loop = threading.Event(), asyncio.new_event_loop()
         stop = asyncio.Event()
+        made: list[Any] = []
+
+        def wrapped() -> asyncio.Protocol:
+            made.append(self._side.wrap(_Answer(self.seen), loop=loop, handshake_timeout=20, shutdown_timeout=1))
+            return made[-1]
 
         async def main() -> None:
-            server = await loop.create_server(
-                lambda: self._side.wrap(_Answer(self.seen), loop=loop, handshake_timeout=20, shutdown_timeout=1),
-                "127.0.0.1",
-                0,
-            )
+            server = await loop.create_server(wrapped, "127.0.0.1", 0)
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await stop.wait()
             server.close()
+            for protocol in made:  # browsers leave some open
+                protocol.abort()
+            await asyncio.sleep(0)
 
         thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
         thread.start()
@@ -141,6 +148,24 @@ class Server:
             loop.call_soon_threadsafe(stop.set)
             thread.join(10)
             loop.close()
+
+
+def ask_early(
+    port: int, config: tls.ClientConfig, session: tls.Session | None = None, early: bytes = b""
+) -> tuple[tls.Info, tls.Session | None]:
+    """A handshake with a server of others, on a blocking socket, with early data; what was agreed on, and a ticket."""
+    connection = tls.client(config, "localhost", time.time(), secrets.token_bytes, session)
+    if early:
+        connection.send_early(early)
+    found: tls.Session | None = None
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(connection.handle(b"", time.time()).output)
+        while not (connection.done and (early or found)):
+            step = connection.handle(sock.recv(1 << 16), time.time())
+            sock.sendall(step.output)
+            found = next((event.session for event in step.events if isinstance(event, tls.TicketReceived)), found)
+        sock.sendall(connection.close())
+    return connection.info, found
 
 
 def ask(port: int, side: NativeClient, name: str = "localhost", *, request: bytes = REQUEST) -> tuple[tls.Info, bytes]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from . import firefox
 from .ours import REQUEST, Authority
 
 NSS_VERSIONS = {"TLSv1.3": "tls1.3", "TLSv1.2": "tls1.2"}
@@ -308,9 +309,32 @@ class ChromiumClient(Client):
         )
 
 
+class FirefoxClient(Client):
+    """The other browser, whose trust is a database of NSS in its profile."""
+
+    name, tool = "Firefox", "firefox-esr"
+
+    def ask(self, port: int, feature: str = "", trust: Authority | None = None, name: str = "localhost") -> bytes:
+        """See `Client`."""
+        if feature == "ed25519":
+            raise Cannot("NSS takes no Ed25519 certificates of servers")
+        if feature in ("resume", "resume first", "early data", "key update"):
+            raise Cannot("a browser has no switch for it")
+        if feature == "client certificate":
+            raise Cannot("a browser asks its user which certificate to show")
+        authority = trust or self.good
+        home = authority.folder / "firefox"  # of all tests: it takes long to start
+        home.mkdir(exist_ok=True)
+        profile = nss_database(authority, home)
+        try:
+            return firefox.page(profile, f"https://{name}:{port}/").encode()
+        except firefox.Refusal as error:
+            raise Refused(str(error)) from None
+
+
 CLIENTS: tuple[type[Client], ...] = (
     *(OpensslClient, CurlClient, PythonClient, GnutlsClient, NssClient),
-    ChromiumClient,
+    *(ChromiumClient, FirefoxClient),
 )
 
 
@@ -373,7 +397,8 @@ class OpensslServer(Peer):
             "early data": ["-early_data"],
             "TLSv1.2": ["-tls1_2"],
         }.get(feature, [])
-        command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", pem, "-www", *more]
+        page = [] if feature == "early data" else ["-www"]  # which reads none
+        command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", pem, *page, *more]
         with _server(command, port):
             yield port
 

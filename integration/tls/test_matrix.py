@@ -11,7 +11,7 @@ import pytest
 from mirage import tls
 from mirage.conduit.native import NativeClient
 
-from .ours import REQUEST, Authority, Server, ask
+from .ours import REQUEST, Authority, Server, ask, ask_early
 from .peers import CLIENTS, PEERS, Cannot, Client, Peer, Refused
 
 pytestmark = [pytest.mark.slow]
@@ -166,6 +166,20 @@ class TestOurServer:
             asked(request, kind(good, folder), server.port, "key update")
             assert server.seen
 
+    def test_early_data(
+        self, request: pytest.FixtureRequest, good: Authority, folder: Path, kind: type[Client]
+    ) -> None:
+        """The request comes with the first flight of a resumption, and is answered."""
+        record(request, "server", "early data", kind.name, kind.tool)
+        guarded = {"early_data": 16_384, "replay_guard": tls.ReplayGuard(), "versions": ("TLSv1.3",)}
+        with Server(server_config(good, **guarded)).running() as server:
+            client = kind(good, folder)
+            asked(request, client, server.port, "resume first")
+            asked(request, client, server.port, "early data")
+            info, data = server.seen[-1]
+            assert info.early_data
+            assert data.startswith(REQUEST)
+
     def test_wrong_name(
         self, request: pytest.FixtureRequest, good: Authority, folder: Path, kind: type[Client]
     ) -> None:
@@ -251,6 +265,19 @@ class TestOurClient:
             cannot(request, reason)
         assert not first.resumed
         assert second.resumed
+
+    def test_early_data(self, request: pytest.FixtureRequest, good: Authority, folder: Path, kind: type[Peer]) -> None:
+        """The server takes what comes with our first flight."""
+        record(request, "client", "early data", kind.name, kind.tool)
+        config = tls.ClientConfig(authenticator=good.authenticator, versions=("TLSv1.3",))
+        try:
+            with kind(good, folder).serving("early data", "ecdsa-p256") as port:
+                first, session = ask_early(port, config)
+                second, _ = ask_early(port, config, session, REQUEST)
+        except Cannot as reason:
+            cannot(request, reason)
+        assert not first.early_data
+        assert second.early_data
 
     def test_wrong_name(self, request: pytest.FixtureRequest, good: Authority, folder: Path, kind: type[Peer]) -> None:
         """The certificate is another's: we say so and go."""

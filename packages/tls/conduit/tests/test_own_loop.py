@@ -101,6 +101,54 @@ def test_a_failed_handshake_on_our_loop(authority: Authority, stranger: Authorit
         loop.run_until_complete(client.spawn(both()))
 
 
+def test_tls_on_a_connection_that_began_without(authority: Authority, stranger: Authority) -> None:
+    """`start_tls` with our configurations on both ends: STARTTLS, as mail does; and a server that is refused."""
+    server_config, client_config = configurations(authority)
+    strange = tls.ClientConfig(authenticator=stranger.authenticator)
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"STARTTLS\n"
+        writer.write(b"go ahead\n")
+        try:
+            await writer.start_tls(server_config)  # type: ignore[arg-type]
+        except OSError:
+            writer.close()
+        else:
+            await echo(reader, writer)
+
+    async def serve() -> None:
+        async with await asyncio.start_server(greet, "10.0.0.1", 25):
+            await asyncio.sleep(600)
+
+    async def ask(side: Any) -> tuple[bytes, Any]:
+        reader, writer = await asyncio.open_connection("10.0.0.1", 25)
+        try:
+            writer.write(b"STARTTLS\n")
+            assert await reader.readline() == b"go ahead\n"
+            await writer.start_tls(side, server_hostname="server.test")
+            writer.write(b"in private")
+            return await reader.readexactly(10), writer.get_extra_info("tls")
+        finally:
+            writer.close()
+            await asyncio.sleep(1)  # for both sides to have closed
+
+    async def both() -> None:
+        await asyncio.sleep(1)
+        with pytest.raises(PeerRefused):
+            await ask(strange)
+        for side in (client_config, ClientTls(authenticator=authority.authenticator, implementation="openssl")):
+            found, info = await ask(side)
+            assert found == b"in private"
+            assert info.version == "TLSv1.3"
+
+    with SimLoop(seed=8) as loop:
+        network = loop.network(delay=0.02)
+        server = loop.host("server", network, "10.0.0.1/24")
+        client = loop.host("client", network, "10.0.0.2/24")
+        server.spawn(serve())
+        loop.run_until_complete(client.spawn(both()))
+
+
 def test_conduit_itself_on_our_loop(authority: Authority) -> None:
     """`connect` and `listen` ask the running loop, so they are on the stack there."""
     tls_server = ServerTls(identity=authority.identity("server.test"), implementation="native")

@@ -22,44 +22,44 @@ from mirage.tls import (
     client,
     server,
 )
-from mirage.tls import _hellos as hellos
-from mirage.tls import _messages as messages
-from mirage.tls.errors import PeerMisbehaved
+from mirage.tls.errors import PeerMisbehaved, TlsError
 from mirage.tls.testing import accept_anyone, connect, randomness
+from mirage.tls.testing.fuzzing import DECODERS, targets
 from mirage.tls.tickets import ServerSession
 
 NOW = 1_750_000_000.0
-DECODERS: list[Callable[[bytes], Any]] = [
-    hellos.ClientHello.decode,
-    hellos.ServerHello.decode,
-    lambda data: hellos.ClientHello.decode(data).versions(),
-    lambda data: hellos.codes(data, "x"),
-    lambda data: hellos.one_octet_codes(data, "x"),
-    hellos.server_name,
-    hellos.alpn,
-    hellos.key_shares,
-    hellos.psk_offer,
-    messages.read_encrypted_extensions,
-    messages.read_certificate_13,
-    messages.read_compressed_certificate,
-    messages.read_certificate_request_13,
-    messages.read_certificate_verify,
-    messages.read_ocsp,
-    messages.read_ticket_13,
-    messages.read_certificate_12,
-    messages.read_server_key_exchange,
-    messages.read_certificate_request_12,
-    messages.read_ticket_12,
-]
 
 
 @pytest.mark.slow
-@given(data=st.binary(max_size=200), index=st.integers(0, len(DECODERS) - 1))
+@given(data=st.binary(max_size=200), name=st.sampled_from(sorted(DECODERS)))
 @settings(max_examples=1000)
-def test_decoders(data: bytes, index: int) -> None:
+def test_decoders(data: bytes, name: str) -> None:
     """Every decoder gives a value or its declared error."""
     with contextlib.suppress(PeerMisbehaved):
-        DECODERS[index](data)
+        DECODERS[name](data)
+
+
+HANDSHAKES = [name for name in targets() if name not in DECODERS]
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+def test_good_octets(name: str) -> None:
+    """What the corpora begin with is right."""
+    good, use = targets()[name]
+    assert good
+    use(good)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HANDSHAKES)
+@given(at=st.floats(0, 1), size=st.integers(0, 5), octets=st.binary(max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_damaged_flights_and_messages(name: str, at: float, size: int, octets: bytes) -> None:
+    """A piece of a flight is replaced, on the wire or by a peer that has the keys."""
+    good, use = targets()[name]
+    place = int(at * len(good))
+    with contextlib.suppress(TlsError):
+        use(good[:place] + octets + good[place + size :])
 
 
 @given(data=st.binary(max_size=200))

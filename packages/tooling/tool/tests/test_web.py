@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import os
 import re
 import signal
@@ -14,10 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from mirage.x509 import Certificate
+from mirage.crypto import PrivateKey
+from mirage.x509 import Certificate, make_ca, make_server
 
 pytestmark = pytest.mark.slow
 
@@ -138,3 +144,42 @@ def test_a_service_over_tls_has_a_key_of_its_own_each_time(application, mirage) 
                 process.terminate()
                 process.wait(10)
     assert len(pins) == 2
+
+
+def test_a_certificate_of_ones_own_and_the_way_to_it(application, mirage) -> None:
+    """`--certificate` is what clients see; `--redirect` sends plain HTTP there, and has browsers remember it."""
+    place: Path = application(CONFIG.replace("http_server", "https_server"), app=APP)
+    (place / "static").mkdir()
+    (place / "static" / "name.txt").write_text(" world")
+    now, key = datetime.now(UTC), PrivateKey.generate_ec()
+    days: Any = {"not_before": now - timedelta(1), "not_after": now + timedelta(9)}
+    ca = make_ca("CN=Mine", PrivateKey.generate_ec(), **days)
+    leaf = make_server(["localhost"], key.public, ca, **days)
+    (place / "mine.pem").write_bytes(leaf.pem().encode() + key.to_pem())
+    assert mirage("build", "-q") == (0, "", "")
+    command = [sys.executable, "_build/app.pyz", "--port", "0", "--certificate", "mine.pem", "--redirect"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = (line for line in process.stdout if "serving on" in line)
+            plain, secure = (urlsplit(line.split()[3]) for line in (next(lines), next(lines)))
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", plain.port, timeout=10)) as link:
+                link.request("GET", "/a/page?with=query", headers={"Host": "localhost"})
+                answer = link.getresponse()
+                assert answer.status == 308
+                assert answer.headers["location"] == f"https://localhost:{secure.port}/a/page?with=query"
+                assert "strict-transport-security" not in answer.headers
+            context = ssl.create_default_context(cadata=ca.certificate.pem())
+            with contextlib.closing(
+                http.client.HTTPSConnection("localhost", secure.port, timeout=10, context=context)
+            ) as link:
+                link.request("GET", "/")
+                answer = link.getresponse()
+                assert answer.read() == b"hello world"
+                assert answer.headers["strict-transport-security"].startswith("max-age=")
+        finally:
+            process.terminate()
+            process.wait(10)
+    missing = subprocess.run([*command[:-3], "--certificate", "no.pem"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1
+    assert "no.pem" in missing.stderr

@@ -34,6 +34,7 @@ from ._resolver import AddressInfo, Resolver
 from ._server import Acceptor, is_side
 from ._socket import StackSocket
 from ._stream import StreamTransport
+from ._upgrade import start_tls
 from ._watch import Watchers
 from .errors import plain
 
@@ -457,6 +458,15 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             else:
                 return sock
         raise failed or ValueError("can not get address information")
+
+    async def start_tls(
+        self, transport: Any, protocol: Any, sslcontext: Any, *, server_hostname: str | None = None, **more: Any
+    ) -> Any:
+        """See `asyncio`; a side of `mirage.conduit` is taken as well, and knows itself which end it is."""
+        if not is_side(sslcontext):
+            return await super().start_tls(transport, protocol, sslcontext, server_hostname=server_hostname, **more)
+        limits = (more.get("ssl_handshake_timeout"), more.get("ssl_shutdown_timeout"))
+        return await start_tls(self, transport, protocol, sslcontext, server_hostname, *limits)
 
     # Where asyncio wraps sockets
 

@@ -11,13 +11,14 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from mirage import tls
 from mirage.crypto.random import system_random
 from mirage.types import Buffer
 
 from ._stream import TlsProtocol
+from ._wrapping import Wrapping
 from .engine import Info, Received
 from .errors import ConfigurationError, PeerRefused, TlsFailure, Truncated
 
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["NativeClient", "NativeServer", "Sessions", "client", "server", "wrap"]
 
 Random = Callable[[int], bytes]
-
-
-class Wrapping(TypedDict, total=False):
-    """What an event loop says besides; see `TlsProtocol`."""
-
-    waiter: asyncio.Future[None] | None
-    handshake_timeout: float | None
-    shutdown_timeout: float | None
-    settled: Callable[[TlsProtocol], None] | None
 
 
 class Sessions:
@@ -74,6 +66,7 @@ class Engine:
         self._make = make
         self._keep = keep
         self._connection: tls.Connection = cast(tls.Connection, None)
+        self._early = b""
         self.info: Info = cast(Info, None)
 
     def start(self, now: float) -> bytes:
@@ -101,6 +94,12 @@ class Engine:
             elif isinstance(event, tls.HandshakeDone):
                 received.done = True
                 self.info = _info(event.info)
+                if self._early:
+                    pieces.append(self._early)
+                    self._early = b""
+            elif isinstance(event, tls.EarlyData):
+                # It waits for the end of the handshake, as the application does: who completes that replays nothing.
+                self._early += event.data  # no more than the configuration's early_data
             elif isinstance(event, tls.PeerClosed):
                 received.closed = True
             elif isinstance(event, tls.TicketReceived) and self._keep is not None:
@@ -184,7 +183,7 @@ def server(side: ServerTls) -> Callable[[], Engine]:
     return _server(config, system_random)
 
 
-class NativeClient:
+class NativeClient(Wrapping):
     """A `mirage.conduit.Side` with a configuration of `mirage.tls`; keeps tickets from one connection to the next."""
 
     def __init__(
@@ -195,22 +194,14 @@ class NativeClient:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._make = _client(config, random)
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
 
-    def wrap(
-        self,
-        protocol: asyncio.BaseProtocol,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        server_hostname: str | None = None,
-        **more: Unpack[Wrapping],
-    ) -> TlsProtocol:
-        """See `mirage.conduit.Side`."""
-        clock = self._wall_clock
-        return TlsProtocol(loop, protocol, lambda: self._make(server_hostname), wall_clock=clock, **more)
+    def engine(self, server_hostname: str | None = None) -> Engine:
+        """One connection without I/O. Raises `ConfigurationError` without a name."""
+        return self._make(server_hostname)
 
 
-class NativeServer:
+class NativeServer(Wrapping):
     """A `mirage.conduit.Side` with a configuration of `mirage.tls`."""
 
     def __init__(
@@ -221,18 +212,11 @@ class NativeServer:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._make = _server(config, random)
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
 
-    def wrap(
-        self,
-        protocol: asyncio.BaseProtocol,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        server_hostname: str | None = None,
-        **more: Unpack[Wrapping],
-    ) -> TlsProtocol:
-        """See `mirage.conduit.Side`."""
-        return TlsProtocol(loop, protocol, self._make, wall_clock=self._wall_clock, **more)
+    def engine(self, server_hostname: str | None = None) -> Engine:
+        """One connection without I/O; a server needs no name."""
+        return self._make()
 
 
 def wrap(
@@ -240,9 +224,18 @@ def wrap(
     protocol: asyncio.BaseProtocol,
     *,
     loop: asyncio.AbstractEventLoop,
+    waiter: asyncio.Future[None] | None = None,
     server_hostname: str | None = None,
-    **more: Unpack[Wrapping],
+    handshake_timeout: float | None = None,
+    shutdown_timeout: float | None = None,
 ) -> TlsProtocol:
     """What the `wrap` of the configurations is: a connection of its own, without tickets of others."""
     side = NativeServer(config) if isinstance(config, tls.ServerConfig) else NativeClient(config)
-    return side.wrap(protocol, loop=loop, server_hostname=server_hostname, **more)
+    return side.wrap(
+        protocol,
+        loop=loop,
+        waiter=waiter,
+        server_hostname=server_hostname,
+        handshake_timeout=handshake_timeout,
+        shutdown_timeout=shutdown_timeout,
+    )

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from mirage.x509 import Authenticator, Certificate, UnusableInput, X509Error, chain_of_trust, system_roots
 
-from ._stream import TlsProtocol
+from ._wrapping import Wrapping
 from .engine import Engine
 from .errors import ConfigurationError, ImplementationUnavailable
 from .identity import Identity
@@ -103,7 +103,7 @@ def _check(versions: tuple[str, ...], alpn: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientTls:
+class ClientTls(Wrapping):
     """How a client speaks TLS. Raises `ConfigurationError`, `ImplementationUnavailable`."""
 
     authenticator: Authenticator | None = None
@@ -130,34 +130,13 @@ class ClientTls:
             object.__setattr__(self, "authenticator", _system_authenticator())
         object.__setattr__(self, "_make", _module(name).client(self))
 
-    def wrap(
-        self,
-        protocol: asyncio.BaseProtocol,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        waiter: asyncio.Future[None] | None = None,
-        server_hostname: str | None = None,
-        handshake_timeout: float | None = None,
-        shutdown_timeout: float | None = None,
-    ) -> TlsProtocol:
-        """See `Side`; `server_hostname` is the name or the address that the certificate must be for."""
-        return TlsProtocol(
-            loop,
-            protocol,
-            lambda: self._make(server_hostname),
-            waiter=waiter,
-            handshake_timeout=self.handshake_timeout if handshake_timeout is None else handshake_timeout,
-            shutdown_timeout=self.shutdown_timeout if shutdown_timeout is None else shutdown_timeout,
-            wall_clock=self.wall_clock,
-        )
-
-    def engine(self, server_hostname: str | None) -> Engine:
+    def engine(self, server_hostname: str | None = None) -> Engine:
         """One connection without I/O, for whoever moves the octets otherwise."""
         return self._make(server_hostname)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerTls:
+class ServerTls(Wrapping):
     """How a server speaks TLS. Raises `ConfigurationError`, `ImplementationUnavailable`."""
 
     identity: Identity
@@ -178,31 +157,8 @@ class ServerTls:
         object.__setattr__(self, "implementation", name)
         object.__setattr__(self, "_make", _module(name).server(self))
 
-    def wrap(
-        self,
-        protocol: asyncio.BaseProtocol,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        waiter: asyncio.Future[None] | None = None,
-        server_hostname: str | None = None,
-        handshake_timeout: float | None = None,
-        shutdown_timeout: float | None = None,
-        settled: Callable[[TlsProtocol], None] | None = None,
-    ) -> TlsProtocol:
-        """See `Side`."""
-        return TlsProtocol(
-            loop,
-            protocol,
-            self._make,
-            waiter=waiter,
-            handshake_timeout=self.handshake_timeout if handshake_timeout is None else handshake_timeout,
-            shutdown_timeout=self.shutdown_timeout if shutdown_timeout is None else shutdown_timeout,
-            settled=settled,
-            wall_clock=self.wall_clock,
-        )
-
-    def engine(self) -> Engine:
-        """One connection without I/O."""
+    def engine(self, server_hostname: str | None = None) -> Engine:
+        """One connection without I/O; a server needs no name."""
         return self._make()
 
     def with_identity(self, identity: Identity) -> ServerTls:

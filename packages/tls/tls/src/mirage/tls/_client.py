@@ -78,17 +78,22 @@ def start(link: ClientLink, session: Session | None, early: bytes) -> State[Clie
     link.flush()
     if offer.early:
         assert resume_13 is not None
-        suite = SUITES[resume_13.suite]
-        digest = link.transcript.with_tail(suite.hash, b"")
-        secret = early_secret(suite.hash, resume_13.secret)
-        traffic = derive(suite.hash, secret, "c e traffic", digest)
-        link.early_exporter_secret = derive(suite.hash, secret, "e exp master", digest)
-        link.log("CLIENT_EARLY_TRAFFIC_SECRET", traffic)
-        offer = replace(offer, early_keys=traffic)
-        link.send_compatibility_ccs()
-        link.suite = suite
-        link.write_with(traffic)
+        offer = _begin_early(link, offer, resume_13)
     return WaitServerHello(offer)
+
+
+def _begin_early(link: ClientLink, offer: Offer, session: Session) -> Offer:
+    """From here on what is sent is early data, under its own keys (RFC 8446 7.1)."""
+    suite = SUITES[session.suite]
+    digest = link.transcript.with_tail(suite.hash, b"")
+    secret = early_secret(suite.hash, session.secret)
+    traffic = derive(suite.hash, secret, "c e traffic", digest)
+    link.early_exporter_secret = derive(suite.hash, secret, "e exp master", digest)
+    link.log("CLIENT_EARLY_TRAFFIC_SECRET", traffic)
+    link.send_compatibility_ccs()
+    link.suite = suite
+    link.write_with(traffic)
+    return replace(offer, early_keys=traffic)
 
 
 def _grease(link: ClientLink) -> int:
@@ -113,7 +118,8 @@ def _extensions(link: ClientLink, session: Session | None, shares: bytes, early:
         found[Ext.SERVER_NAME] = write_server_name(link.name)
     groups = [group.code for group in config.group_values if config.has_13 or not group.hybrid]
     found[Ext.GROUPS] = v16(u16s([grease, *groups] if grease else groups))
-    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s(scheme.code for scheme in config.scheme_values))
+    schemes = [scheme.code for scheme in config.scheme_values]
+    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s([_grease(link), *schemes] if grease else schemes))
     if config.alpn:
         found[Ext.ALPN] = write_alpn(config.alpn)
     if config.ocsp:

@@ -42,7 +42,9 @@ _CLIENT, _SERVER = b"client finished", b"server finished"
 _ALLOWED = {
     *(Ext.SERVER_NAME, Ext.EXTENDED_MASTER_SECRET, Ext.RENEGOTIATION_INFO, Ext.POINT_FORMATS),
     *(Ext.ALPN, Ext.STATUS_REQUEST, Ext.SESSION_TICKET, Ext.RECORD_SIZE_LIMIT),
+    Ext.GROUPS,  # some servers send theirs, where RFC 8422 5.2 has none: it says nothing
 }
+_EMPTY = (Ext.SERVER_NAME, Ext.EXTENDED_MASTER_SECRET, Ext.STATUS_REQUEST, Ext.SESSION_TICKET)
 
 
 def server_hello(hello: ServerHello, message: Message, offer: Offer, link: ClientLink) -> State[ClientLink]:
@@ -54,6 +56,8 @@ def server_hello(hello: ServerHello, message: Message, offer: Offer, link: Clien
     for kind in items:
         if kind not in _ALLOWED:
             raise PeerMisbehaved(f"extension {kind}, which has no place in a ServerHello", Alert.UNSUPPORTED_EXTENSION)
+        if kind in _EMPTY and items[kind]:
+            raise PeerMisbehaved(f"extension {kind} of a ServerHello is not empty", Alert.DECODE_ERROR)
     if Ext.EXTENDED_MASTER_SECRET not in items:
         # RFC 7627 5.2: without it a session does not stand for its handshake (the triple handshake)
         raise NothingInCommon("the server has no extended master secret; it is too old to be spoken to")

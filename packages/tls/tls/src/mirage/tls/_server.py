@@ -68,6 +68,12 @@ def check(hello: ClientHello) -> None:
         psk_offer(items[Ext.PRE_SHARED_KEY])
         if Ext.PSK_MODES not in items:
             raise PeerMisbehaved("pre_shared_key without psk_key_exchange_modes", Alert.MISSING_EXTENSION)
+    if Ext.CERTIFICATE_AUTHORITIES in items:
+        cursor = Cursor(items[Ext.CERTIFICATE_AUTHORITIES], "certificate_authorities")
+        names = Cursor(cursor.vector(2, 3), "certificate_authorities")  # RFC 8446 4.2.4
+        while names.more:
+            names.vector(2, 1)
+        cursor.done()
     for kind in (Ext.EXTENDED_MASTER_SECRET, Ext.EARLY_DATA):
         if items.get(kind):
             raise PeerMisbehaved(f"extension {kind} is not empty", Alert.DECODE_ERROR)
@@ -115,6 +121,12 @@ def choose_identity(
         if scheme is not None and (not auths or ("rsa" if identity.key.public.kind == "rsa" else "ecdsa") in auths):
             return identity, scheme
     raise NothingInCommon("no key here goes with the client's signature schemes and suites")
+
+
+def acknowledges_name(link: ServerLink) -> bool:
+    """Whether the server's hello says that the client's name decided something (RFC 6066 3): not in a resumption."""
+    name = link.server_name
+    return not link.resumed and name is not None and any(one.matches(name) for one in link.config.identities)
 
 
 def server_random(link: ServerLink) -> bytes:

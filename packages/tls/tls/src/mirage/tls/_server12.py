@@ -28,7 +28,7 @@ from ._messages import (
     ticket_12,
 )
 from ._proof import no_certificate
-from ._server import choose_alpn, choose_identity, choose_suite, server_random
+from ._server import acknowledges_name, choose_alpn, choose_identity, choose_suite, server_random
 from ._server13 import still_trusted
 from ._wire import Cursor, v8, v16
 from ._wire import message as wire_message
@@ -98,7 +98,7 @@ def client_hello(hello: ClientHello, message: Message, link: ServerLink) -> Stat
 
 def _extensions(items: dict[int, bytes], link: ServerLink, *, ticket: bool, status: bool) -> dict[int, bytes]:
     found = {Ext.RENEGOTIATION_INFO: v8(b""), Ext.EXTENDED_MASTER_SECRET: b""}
-    if link.server_name and any(identity.matches(link.server_name) for identity in link.config.identities):
+    if acknowledges_name(link):
         found[Ext.SERVER_NAME] = b""
     if Ext.POINT_FORMATS in items:
         found[Ext.POINT_FORMATS] = v8(b"\0")
@@ -120,7 +120,7 @@ def _resume(hello: ClientHello, link: ServerLink) -> ServerSession | None:
     config = link.config
     assert config.tickets is not None
     ticket = hello.extensions[Ext.SESSION_TICKET]
-    session = config.tickets.open(ticket, link.now) if ticket and hello.session_id else None
+    session = config.tickets.open(ticket, link.now) if ticket else None
     if session is None or session.version != TLS12 or session.suite not in hello.suites:
         return None
     if session.suite not in config.suites_by_code or session.scope != config.scope:

@@ -36,7 +36,7 @@ from ._schedule import (
     handshake_secret,
     master_secret,
 )
-from ._server import check, choose_alpn, choose_identity, choose_suite, server_random
+from ._server import acknowledges_name, check, choose_alpn, choose_identity, choose_suite, server_random
 from ._wire import Cursor, u16s, v8, v16
 from .errors import Failure, NothingInCommon, PeerMisbehaved
 from .identity import Identity
@@ -149,7 +149,7 @@ def _answer(
     config, algorithm, transcript = link.config, suite.hash, link.transcript
     items = hello.extensions
     link.suite, link.group = suite, group
-    link.client_resumes = Ext.PSK_MODES in items
+    link.client_resumes = _PSK_DHE_KE in one_octet_codes(items.get(Ext.PSK_MODES), "psk_key_exchange_modes")
     link.alpn = choose_alpn(hello, config)
     psk = _resume(hello, message, link)
     raw = _server_type(items, link)
@@ -244,7 +244,7 @@ def _encrypted(hello: ClientHello, link: ServerLink, *, raw: bool, client_raw: b
     """Send EncryptedExtensions (RFC 8446 4.3.1)."""
     items = hello.extensions
     found: dict[int, bytes] = {}
-    if link.server_name and any(identity.matches(link.server_name) for identity in link.config.identities):
+    if acknowledges_name(link):
         found[Ext.SERVER_NAME] = b""
     if link.alpn is not None:
         found[Ext.ALPN] = write_alpn((link.alpn,))

@@ -330,10 +330,12 @@ class Connection:
                 break
             raw = bytes(buffer[at:stop])
             at = stop
-            keys = link.reader.keys
+            keys, answers = link.reader.keys, len(link.output)
             self._message(Message(raw[0], raw[4:], raw))
             if link.reader.keys is not keys and at != len(buffer):
                 raise PeerMisbehaved("a change of keys in the middle of a record", Alert.UNEXPECTED_MESSAGE)
+            if len(link.output) != answers and at != len(buffer) and not link.done:
+                raise PeerMisbehaved("a message before its turn", Alert.UNEXPECTED_MESSAGE)
         del buffer[:at]
 
     def _message(self, message: Message) -> None:
@@ -387,7 +389,9 @@ class Connection:
             self._peer_closed = True
             link.events.append(PeerClosed())
             return
-        if code == Alert.USER_CANCELED or (level == 1 and link.version != TLS13 and link.version):
+        # RFC 6066 3: before the version is known, the warning of a server that does not have the name
+        warning = level == 1 and (link.version == TLS12 or (not link.version and code == Alert.UNRECOGNIZED_NAME))
+        if code == Alert.USER_CANCELED or warning:
             self._warning("warnings without end")
             return
         try:

@@ -109,6 +109,8 @@ HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
 STACK = "stack"
 HTTPS_PORT = boot_argument("https-port", INT, 0, "TCP port to listen on for HTTPS; 0 picks a free one.")
+CERTIFICATE = boot_argument("certificate", STR, "", "PEM file with certificate and key; none: one for development.")
+REDIRECT = boot_argument("redirect", BOOL, False, "Whether plain HTTP is only sent to HTTPS, for good (HSTS).")
 WHOSE_NETWORK = key(
     "network",
     enum("host", STACK),
@@ -406,14 +408,24 @@ def http_server(
 
 
 _SERVE_HTTPS = '''
-async def serve_https(service: Service, host: str, port: int, https_port: int, drain: float) -> None:
-    """Serve over TLS, and in the clear too, until cancelled; open requests then get `drain` seconds."""
-    made = development([host], now=time.time())
-    at = port
+async def serve_https(
+    service: Service, host: str, port: int, https_port: int, certificate: str, redirect: bool, drain: float
+) -> None:
+    """Serve over TLS, and in the clear too, until cancelled; open requests then get `drain` seconds.
+
+    With `redirect` the port in the clear only sends clients to the other, and these are told to remember it (HSTS).
+    """
+    at, key = https_port, ""
     try:
-        plain = await serve(service, host, port)
-        at = https_port
-        secure = await serve(service, host, https_port, tls=ServerTls(identity=made.identity))
+        if certificate:
+            identity = Identity.from_files(certificate)
+        else:
+            made = development([host], now=time.time())
+            identity, key = made.identity, f" with the development key {made.pin}"
+        private = strict_transport(service) if redirect else service
+        secure = await serve(private, host, https_port, tls=ServerTls(identity=identity))
+        at = port
+        plain = await serve(redirect_to_https(secure.address[1]) if redirect else service, host, port)
     except OSError as error:
         reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error
         other = "--host, --port and --https-port choose other places"
@@ -421,7 +433,7 @@ async def serve_https(service: Service, host: str, port: int, https_port: int, d
     except MirageError as error:
         sys.exit(f"{NAME}: {error}")
     print(f"{NAME}: serving on {plain.url}", flush=True)
-    print(f"{NAME}: serving on {secure.url} with the development key {made.pin}", flush=True)
+    print(f"{NAME}: serving on {secure.url}{key}", flush=True)
     try:
         await asyncio.Event().wait()
     finally:
@@ -435,18 +447,22 @@ def https_server(
     host: str | Key[str] | BootArgument[str] = HOST,
     port: int | Key[int] | BootArgument[int] = PORT,
     https_port: int | Key[int] | BootArgument[int] = HTTPS_PORT,
+    certificate: str | Key[str] | BootArgument[str] = CERTIFICATE,
+    redirect: bool | Key[bool] | BootArgument[bool] = REDIRECT,
     drain: float | Key[float] | BootArgument[float] = DRAIN,
 ) -> Impl[Job]:
     """`http_server`, and the same service over TLS at a second port.
 
-    The certificate is one for development, made at each start; the console says its key's fingerprint, by which a
-    client can trust it. TLS is our own, or OpenSSL where the environment has ``CONDUIT_TLS=openssl``.
+    `certificate` is a PEM file with a certificate, those above it, and its key; without one there is one for
+    development, made at each start, and the console says its key's fingerprint, by which a client can trust it. With
+    `redirect` the first port sends every client to the same place on the second, and browsers remember to come there.
+    TLS is our own, or OpenSSL where the environment has ``CONDUIT_TLS=openssl``.
     """
     made: Function[[Impl[Service]], Job] = device(
         Device(
             "server",
             JOB,
-            "serve_https({0}, {host}, {port}, {https_port}, {drain})",
+            "serve_https({0}, {host}, {port}, {https_port}, {certificate}, {redirect}, {drain})",
             takes=(SERVICE,),
             imports=(
                 "import os",
@@ -454,7 +470,8 @@ def https_server(
                 "import time",
                 "from mirage.cohttp import serve",
                 "from mirage.cohttp.message import Service",
-                "from mirage.conduit import ServerTls",
+                "from mirage.cohttp.secure import redirect_to_https, strict_transport",
+                "from mirage.conduit import Identity, ServerTls",
                 "from mirage.conduit.development import development",
                 "from mirage.types import MirageError",
             ),
@@ -464,7 +481,14 @@ def https_server(
                 "mirage-conduit[native]>=0.1,<0.2",
                 "mirage-types>=0.1,<0.2",
             ),
-            parameters={"host": host, "port": port, "https_port": https_port, "drain": drain},
+            parameters={
+                "host": host,
+                "port": port,
+                "https_port": https_port,
+                "certificate": certificate,
+                "redirect": redirect,
+                "drain": drain,
+            },
             label="https_server",
             uses=("sockets",),
         ),
