@@ -177,3 +177,47 @@ def test_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     serving = server.spawn(serve())
     assert loop.run_until_complete(client.spawn(ask())) == b"X" * 500_000
     assert loop.run_until_complete(serving) == b"x" * 500_000
+
+
+def test_corks(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """What TCP_CORK holds back comes in one piece when it is taken out; what MSG_MORE does, with what follows."""
+    from mirage.runtime import StackSocket
+
+    server, client = hosts
+
+    async def serve() -> tuple[asyncio.Server, asyncio.Queue[tuple[float, bytes]]]:
+        arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                arrived.put_nowait((asyncio.get_running_loop().time(), data))
+            writer.close()
+
+        return await asyncio.start_server(note, "10.0.0.1", 7), arrived
+
+    async def ask() -> float:
+        inside = asyncio.get_running_loop()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await inside.sock_connect(sock, ("10.0.0.1", 7))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        for piece in (b"a", b"b"):
+            assert sock.send(piece) == 1
+            await asyncio.sleep(0.05)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        out = inside.time()
+        await asyncio.sleep(0.05)
+        sock.send(b"c", socket.MSG_MORE)
+        await asyncio.sleep(0.05)
+        sock.send(b"d")
+        await asyncio.sleep(0.05)
+        sock.close()
+        return out
+
+    _, arrived = loop.run_until_complete(server.spawn(serve()))
+    out = loop.run_until_complete(client.spawn(ask()))
+    (first, both), (second, others) = arrived.get_nowait(), arrived.get_nowait()
+    assert (both, others) == (b"ab", b"cd")
+    assert first == pytest.approx(out + 0.01, abs=0.002)
+    assert second == pytest.approx(out + 0.11, abs=0.002)

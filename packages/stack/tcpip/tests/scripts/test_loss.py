@@ -255,7 +255,10 @@ SCRIPTS: dict[str, list[str]] = {
         "accept",
         "write 1000",
         "> P. 1:1001(1000) ack 1",
+        # RFC 8985 7.2: where a timeout would be due, a probe goes out first.
         "+.3 > P. 1:1001(1000) ack 1 <TS val 500 ecr 2>",
+        "cwnd 10000",
+        "+.3 > P. 1:1001(1000) ack 1 <TS val 800 ecr 2>",
         "cwnd 1000",
         # It echoes the first transmission, which came before the second went out.
         "+.05 < . 1:1(0) ack 1001 win 32792 <TS val 3 ecr 200>",

@@ -194,3 +194,160 @@ def test_a_blocking_call_is_answered_when_it_can_be(tmp_path: Path) -> None:
         assert peer[4:8] == PEER
     server.join(20)
     assert not server.is_alive()
+
+
+IN, OUT, HUP, RDHUP, ET, ONESHOT = 1, 4, 0x10, 0x2000, 1 << 31, 1 << 30
+ADD, DEL, MOD = 1, 2, 3
+
+
+class Watch:
+    """An epoll instance, and what it says about one descriptor."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+        self.number = calls(pd.EPOLL_CREATE, 1)[0]
+
+    def control(self, what: int, descriptor: int, events: int = 0) -> tuple[int, int]:
+        return self.calls.world.call(pd.EPOLL_CTL, self.number, what, descriptor, events, b"whose...")[:2]
+
+    def wait(self, most: int = 1) -> list[int]:
+        count, error, data, _ = self.calls(pd.EPOLL_WAIT, self.number, most)
+        assert error == 0
+        entries = [struct.unpack_from("<I8s", data, 12 * n) for n in range(count)]
+        assert all(whose == b"whose..." for _, whose in entries)
+        return [events for events, _ in entries]
+
+
+def test_epoll_by_level() -> None:
+    """It tells as long as it is so; what is not watched is not told of; what is closed is forgotten."""
+    calls = Calls()
+    descriptor, nxt = calls.established()
+    watch = Watch(calls)
+    assert watch.control(ADD, descriptor, IN) == (0, 0)
+    assert watch.control(ADD, descriptor, IN) == (-1, errno.EEXIST)
+    assert watch.wait() == []
+    calls(pd.NSEND, data=packet(ACK | PSH, 1001, nxt, b"data"))
+    assert watch.wait() == watch.wait() == [IN]
+    assert watch.control(MOD, descriptor, OUT) == (0, 0)
+    assert watch.wait() == [OUT]
+    assert watch.control(MOD, descriptor, IN | RDHUP) == (0, 0)
+    assert calls(pd.READ, descriptor, 10)[0] == 4
+    assert watch.wait() == []
+    calls(pd.NSEND, data=packet(ACK | FIN, 1005, nxt))
+    assert watch.wait() == [IN | RDHUP]
+    assert watch.control(DEL, descriptor) == (0, 0)
+    assert watch.control(DEL, descriptor) == (-1, errno.ENOENT)
+    assert watch.control(ADD, 77) == (-1, errno.EBADF)
+    assert watch.control(ADD, descriptor, IN) == (0, 0)
+    calls(pd.CLOSE, descriptor)
+    assert watch.wait() == []
+    assert calls(pd.CLOSE, watch.number)[0] == 0
+    assert calls(pd.EPOLL_WAIT, watch.number, 1)[:2] == (-1, errno.EBADF)
+
+
+def test_epoll_by_edge_and_once() -> None:
+    """An edge is told of once: new data, whether the old was read or not; room, after there was too little."""
+    calls = Calls(send_buffer=30_000)
+    descriptor, nxt = calls.established()
+    calls(pd.FCNTL, descriptor, 4, 0o4000)
+    watch = Watch(calls)
+    watch.control(ADD, descriptor, IN | OUT | ET)
+    assert watch.wait() == [OUT]
+    assert watch.wait() == []
+    for at in (1001, 1005):
+        calls(pd.NSEND, data=packet(ACK | PSH, at, nxt, b"data"))
+        assert watch.wait() == [IN | OUT]
+        assert watch.wait() == []
+    assert calls(pd.READ, descriptor, 2)[0] == 2
+    assert watch.wait() == []
+    assert calls(pd.WRITE, descriptor, data=bytes(40_000))[0] == 30_000
+    assert watch.wait() == []
+    for acked in (536, 5360):
+        calls(pd.NSEND, data=packet(ACK, 1009, nxt + acked))
+        assert watch.wait() == []
+    calls(pd.NSEND, data=packet(ACK, 1009, nxt + 12_000))
+    assert watch.wait() == [IN | OUT]
+    assert watch.wait() == []
+    watch.control(MOD, descriptor, IN | ONESHOT)
+    assert watch.wait() == [IN]
+    calls(pd.NSEND, data=packet(ACK | PSH, 1009, nxt + 12_000, b"data"))
+    assert watch.wait() == []
+    watch.control(MOD, descriptor, IN | ONESHOT)
+    assert watch.wait() == [IN]
+
+
+def test_epoll_sees_who_comes() -> None:
+    """A listener, by edge: each new connection, also after one was taken. A timeout in virtual time."""
+    calls = Calls()
+    descriptor, _ = calls.established()
+    listener = descriptor - 1
+    watch = Watch(calls)
+    watch.control(ADD, listener, IN | ET)
+    assert watch.wait() == []
+    assert calls.world.call(pd.EPOLL_WAIT, watch.number, 1, -1, 0, b"") is None
+    assert calls.world.late(pd.EPOLL_WAIT, 1, -1, b"") is None
+    assert calls.world.late(pd.EPOLL_WAIT, 1, 250, b"") == (250_000, (0, 0, b"", 0))
+    for port in (5001, 5002):
+        syn = bytearray(packet(SYN, 1))
+        syn[20:22] = port.to_bytes(2, "big")
+        syn[36:38] = bytes(2)
+        syn[36:38] = checksum(syn[20:], ones_sum(PEER + HERE) + 26).to_bytes(2, "big")
+        calls(pd.NSEND, data=bytes(syn))
+        answer = calls.sent()[1]
+        ack = bytearray(packet(ACK, 2, answer.sequence + 1))
+        ack[20:22] = port.to_bytes(2, "big")
+        ack[36:38] = bytes(2)
+        ack[36:38] = checksum(ack[20:], ones_sum(PEER + HERE) + 26).to_bytes(2, "big")
+        calls(pd.NSEND, data=bytes(ack))
+        assert watch.wait() == [IN]
+        assert watch.wait() == []
+        assert calls(pd.ACCEPT, listener)[0] > 0
+
+
+def message(answer: pd.Answer) -> tuple[bytes, bytes, bytes, int]:
+    """Address, control messages, data and flags of what `recvmsg` gives."""
+    result, error, data, flags = answer
+    assert error == 0
+    name, control = struct.unpack_from("<II", data)
+    rest = data[8:]
+    assert len(rest) - name - control == result
+    return rest[:name], rest[name : name + control], rest[name + control :], flags
+
+
+def test_messages_of_a_stream() -> None:
+    """`recvmsg` tells what is left (TCP_INQ); MSG_PEEK leaves it; `sendmsg` with MSG_MORE holds it back."""
+    calls = Calls()
+    descriptor, nxt = calls.established()
+    assert calls(pd.SETOPT, descriptor, socket.IPPROTO_TCP, 36, struct.pack("<i", 1))[0] == 0
+    calls(pd.NSEND, data=packet(ACK | PSH | FIN, 1001, nxt, b"question"))
+    calls.sent()
+    assert calls(pd.READ, descriptor, 3, socket.MSG_PEEK)[2] == b"que"
+    inq = struct.pack("<Qii", 20, 6, 36)
+    assert message(calls(pd.RECVMSG, descriptor, 5)) == (b"", inq + struct.pack("<i4x", 3), b"quest", 0)
+    assert message(calls(pd.RECVMSG, descriptor, 5)) == (b"", inq + struct.pack("<i4x", 1), b"ion", 0)
+    assert calls(pd.SENDMSG, descriptor, socket.MSG_MORE, data=bytes(4) + b"ans")[0] == 3
+    assert calls(pd.SENDMSG, descriptor, 0, data=bytes(4) + b"wer")[0] == 3
+    assert bytes(calls.sent()[1].payload) == b"answer"
+    assert calls(pd.SETOPT, descriptor, socket.IPPROTO_TCP, socket.TCP_CORK, struct.pack("<i", 1))[0] == 0
+    assert calls(pd.WRITE, descriptor, data=b"cor")[0] == 3
+    assert calls(pd.WRITE, descriptor, data=b"ked")[0] == 3
+    calls(pd.NSEND, data=packet(ACK, 1010, nxt + 6))
+    assert calls(pd.SETOPT, descriptor, socket.IPPROTO_TCP, socket.TCP_CORK, bytes(4))[0] == 0
+    assert bytes(calls.sent()[1].payload) == b"corked"
+
+
+def test_datagrams_to_and_from_anybody() -> None:
+    """A socket of UDP that is not connected says and hears to whom and from where; what is cut off is told."""
+    calls = Calls()
+    descriptor = calls(pd.SOCKET, socket.AF_INET, socket.SOCK_DGRAM | 0o4000)[0]
+    here, there = (
+        struct.pack("<H", socket.AF_INET) + port.to_bytes(2, "big") + address + bytes(8)
+        for port, address in ((80, bytes(4)), (5000, PEER))
+    )
+    assert calls(pd.BIND, descriptor, data=here)[0] == 0
+    assert calls(pd.SENDMSG, descriptor, 0, data=struct.pack("<I", 16) + there + b"question")[0] == 8
+    assert calls(pd.NRECV)[2][28:] == b"question"
+    calls(pd.NSEND, data=datagram(b"a long answer"))
+    assert message(calls(pd.RECVMSG, descriptor, 6)) == (there, b"", b"a long", socket.MSG_TRUNC)
+    assert calls(pd.RECVMSG, descriptor, 6)[:2] == (-1, errno.EAGAIN)
+    assert calls(pd.SENDMSG, descriptor, 0, data=bytes(4) + b"to whom?")[:2] == (-1, errno.EDESTADDRREQ)

@@ -70,6 +70,9 @@ def _apply_one(connection: Connection, key: tuple[int, int], number: int) -> Non
     if key == (_TCP, socket.TCP_NODELAY):
         connection.nodelay = bool(number)
         connection.schedule()
+    elif key == (_TCP, socket.TCP_CORK):
+        connection.corked = bool(number)
+        connection.schedule()
     elif key == (_SOCKET, socket.SO_KEEPALIVE):
         connection.keepalive = bool(number)
         connection.set_timer()

@@ -335,9 +335,9 @@ class StackSocket:
                 raise plain(errno.EDESTADDRREQ)
             return self._sendto(bytes(data), *self._remote)
         view = memoryview(data).cast("B")
-        return self._wait(lambda: self._send(view))
+        return self._wait(lambda: self._send(view, bool(flags & socket.MSG_MORE)))
 
-    def _send(self, view: memoryview) -> int:
+    def _send(self, view: memoryview, more: bool) -> int:
         connection = self._connection()
         if connection.error is not None:
             raise os_error(connection.error)
@@ -349,6 +349,7 @@ class StackSocket:
             raise plain(errno.EAGAIN)
         size = min(room, len(view))
         connection.write(bytes(view[:size]))
+        connection.more = more
         return size
 
     def sendall(self, data: Any, flags: int = 0) -> None:

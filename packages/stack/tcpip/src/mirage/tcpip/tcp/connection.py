@@ -51,6 +51,7 @@ class Connection(Endpoint):
         "ack_octets",
         "challenges",
         "closed_by_application",
+        "corked",
         "cwr_due",
         "delayed_ack",
         "ecn",
@@ -76,6 +77,7 @@ class Connection(Endpoint):
         "loopback",
         "low_water",
         "max_window",
+        "more",
         "nodelay",
         "path_generation",
         "peer_mss",
@@ -174,6 +176,12 @@ class Connection(Endpoint):
         # What the application may choose
         self.nodelay = False
         """Whether small segments are sent at once (no Nagle, RFC 9293 3.7.4)."""
+        self.corked = False
+        """Whether only full segments are sent, but for what has waited a timeout (200 ms at least) and what the end of
+        the stream flushes: Linux's TCP_CORK. Turn it off, and `schedule`, for the rest to go."""
+        self.more = False
+        """The same, until the next poll only, for what was written last (MSG_MORE): `write` takes it back, and after
+        that poll an acknowledgment lets the rest go as Nagle does."""
         self.delayed_ack = settings.delayed_ack
         self.user_timeout = settings.user_timeout
         self.keepalive = False
@@ -212,6 +220,8 @@ class Connection(Endpoint):
         sender = self.sender
         if not self.state.may_write or sender.fin_queued:
             raise NotConnected(f"{self!r} takes no more data: {self._why_not()}")
+        if self.more:
+            self.more = False
         if size := len(data):
             sender.queue.append(data if type(data) is memoryview else memoryview(data))
             sender.queued += size

@@ -540,9 +540,10 @@ class Sender:
             wait = 2 * self.rtt.srtt
             if self.nxt - self.una <= self.mss:
                 wait += _DELAYED_ACK
-            if wait < rto:
-                self.timer, self.timer_at = Timer.PROBE, now + wait
-                return
+            # RFC 8985 7.2: never later than the timeout, in whose place it then goes out: a probe that is acknowledged
+            # says that one segment was lost, where a timeout would take all of them, and the window, for lost.
+            self.timer, self.timer_at = Timer.PROBE, now + min(wait, rto)
+            return
         self.timer, self.timer_at = Timer.RETRANSMIT, now + rto
 
     def arm_for_handshake(self, now: float) -> None:

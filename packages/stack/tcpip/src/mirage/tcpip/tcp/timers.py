@@ -82,13 +82,14 @@ def _retransmit(connection: Connection, now: float) -> None:
 
 
 def _persist(connection: Connection, now: float) -> None:
-    """The peer's window is closed and nothing is under way: ask whether it has opened (RFC 9293 3.8.6.1)."""
+    """Nothing is under way and something waits: the peer's window is closed, and it is asked whether that has opened
+    (RFC 9293 3.8.6.1); or the application has said that more comes, and none did."""
     sender = connection.sender
     sender.timer = None
     if sender.sent or not sender.queued:
         return
     if sender.edge > sender.nxt:
-        connection.schedule()
+        transmit.flush(connection, now)  # the window is open: the application held it back, and long enough
         return
     if now - max(connection.last_heard, connection.progress_at) > connection.user_timeout:
         _give_up(connection, now)

@@ -17,7 +17,7 @@ from .state import State
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["output", "probe", "reset", "send_record", "timestamp"]
+__all__ = ["flush", "output", "probe", "reset", "send_record", "timestamp"]
 
 _M = 0xFFFFFFFF
 _OPEN = Phase.OPEN
@@ -91,11 +91,18 @@ def _new_data(connection: Connection, now: float) -> None:
         if idle > sender.rtt.rto:
             sender.congestion.on_idle(idle, sender.rtt.rto)
         queued = sender.queued
-        if queued <= mss and queued <= sender.edge - sender.nxt and not sender.fin_queued and sender.phase is _OPEN:
+        if (
+            queued <= mss
+            and queued <= sender.edge - sender.nxt
+            and not sender.fin_queued
+            and sender.phase is _OPEN
+            and (queued == mss or not (connection.corked or connection.more))
+        ):
             # One segment, and nothing that could hold it back: the loop below would do the same.
             if not lane.depart(connection, queued, now):
                 send_record(connection, sender.take(queued, False, now), now)
             sender.arm(now)
+            connection.more = False
             return
     largest = max((connection.framer.largest - 12) // mss, 1) * mss
     while True:
@@ -112,8 +119,13 @@ def _new_data(connection: Connection, now: float) -> None:
                 size -= size % mss
             elif size <= 0 or (sender.sent and size < connection.max_window >> 1):
                 break  # a crumb: wait for more room (RFC 9293 3.8.6.2.1)
-        elif size < mss and sender.sent and not connection.nodelay and not sender.fin_queued:
-            break  # Nagle (RFC 9293 3.7.4)
+        elif size % mss and not sender.fin_queued:
+            if connection.corked or connection.more:
+                if size < mss:
+                    break  # the application says that more comes
+                size -= size % mss
+            elif size < mss and sender.sent and not connection.nodelay:
+                break  # Nagle (RFC 9293 3.7.4)
         fin = sender.fin_queued and size == queued
         if size <= 0:
             if not fin:
@@ -130,6 +142,7 @@ def _new_data(connection: Connection, now: float) -> None:
             send_record(connection, record, now)
         if not sender.queued:
             break
+    connection.more = False
     if sender.sent:
         if sender.timer is None or sender.timer is Timer.PERSIST or sender.timer is Timer.PROBE:
             sender.arm(now)
@@ -137,6 +150,17 @@ def _new_data(connection: Connection, now: float) -> None:
     elif sender.queued and sender.timer is None:
         sender.timer, sender.timer_at = Timer.PERSIST, now + sender.rtt.rto
         connection.set_timer()
+
+
+def flush(connection: Connection, now: float) -> None:
+    """Send what waits, at most one segment, although the application holds it back. Nothing is under way."""
+    sender = connection.sender
+    try:
+        send_record(connection, sender.take(min(sender.queued, sender.mss, sender.edge - sender.nxt), False, now), now)
+    except NetworkFailure as failure:
+        connection.soft_error = failure
+    connection.progress_at = now
+    sender.arm(now)
 
 
 def _piece(mss: int, window: int) -> int:

@@ -94,6 +94,7 @@ class Script:
         "accept": "take the connection that is ready; there must be one",
         "nothing-to-accept": "there must be none",
         "write N": "write N octets",
+        "more N": "write N octets and say that more comes",
         "read N": "read all there is: N octets, and they must be those that were sent",
         "shutdown": "send no more",
         "close": "the application is done",
@@ -209,6 +210,9 @@ class Script:
     def _with(self, connection: Connection, what: str, words: list[str]) -> None:
         if what == "write":
             connection.write(bytes(int(words[0])))
+        elif what == "more":
+            connection.write(bytes(int(words[0])))
+            connection.more = True
         elif what == "read":
             data = bytes(connection.read())
             self._same("read", len(data), int(words[0]))
