@@ -154,8 +154,8 @@ class Memory:
         return address
 
     def skip_to(self, address: int) -> None:
-        """Leave pages out that nobody may touch, so that the next part lies there."""
-        self.protections += bytes((address - self.end) // PAGE)
+        """Leave pages of zeros, so that the next part lies there. They may be read, as what lies beside them."""
+        self.protections += bytes([READ]) * ((address - self.end) // PAGE)
 
     def protect(self, address: int, count: int, protection: int) -> None:
         """Set what ring 3 may do with pages."""

@@ -2,7 +2,8 @@
 
 The processor knows 2 MiB that are aligned and may all be used alike by one entry; without them each page costs a look
 into the page tables and, where those are shadowed by the host, an exit. So the code of a large library begins at such a
-boundary, small files fill the gap before it, and files that may only be read lie together at the end.
+boundary. Before it lies what the library only reads, and the gap before that is filled with files that are only read.
+All others of those lie together at the end.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def place(nodes: list[Node], start: int) -> Iterator[tuple[Node, int]]:
     """All files with their addresses, the lower first."""
     files = [node for node in nodes if node.data is not None]
     large = [node for node in files if _has_large_code(node)]
-    # Small programs and libraries first: no large page is lost by them. Of these and of the others the larger first.
-    small = sorted((n for n in files if not _has_large_code(n)), key=lambda n: (not n.runs, -_size(n), n.path))
+    # Files that are only read first, and the larger first.
+    small = sorted((n for n in files if not _has_large_code(n)), key=lambda n: (bool(n.runs), -_size(n), n.path))
     at = start
     for node in large:
         before = _code(node)[1] * PAGE
@@ -53,6 +54,7 @@ def place(nodes: list[Node], start: int) -> Iterator[tuple[Node, int]]:
         small = rest
         yield node, begin
         at = begin + _size(node)
-    for node in sorted(small, key=lambda n: (not n.runs, n.path)):
+    # Programs and libraries, what is read of others, then sources, which are hardly ever looked at.
+    for node in sorted(small, key=lambda n: (not n.runs, n.path.endswith(".py"), n.path)):
         yield node, at
         at += _size(node)
