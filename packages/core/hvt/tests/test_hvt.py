@@ -127,8 +127,6 @@ def test_memory_of_an_impossible_size_is_refused(tmp_path: Path, memory: int) ->
 
 def test_no_kvm_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to load, and that there is another target."""
-    import os
-
     from mirage.hvt import _kvm
 
     def refuse(*_: object, **__: object) -> int:
