@@ -45,30 +45,13 @@ def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
         Tender(tmp_path / "x")
 
 
-@pytest.mark.parametrize("name", ["gdt", "pdpt", "tables_directory", "end"])
+@pytest.mark.parametrize("name", ["gdt", "pdpt", "directory", "tables_directory", "end"])
 @pytest.mark.parametrize("address", [0, 0x40000000, 0x40002001, 1 << 63])
 def test_addresses_outside_the_image_are_refused(name: str, address: int) -> None:
     """Where the tender writes is checked, for an image may come from anywhere."""
     header = Header(**dict.fromkeys(FIELDS, 0x40002000) | {"end": 0x40100000, name: address})
     with pytest.raises(ImageError, match="damaged"):
         Header.unpack(header.pack())
-
-
-@pytest.mark.parametrize("copied", [0, 1 << 30])
-def test_an_image_is_in_memory_however_large_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
-) -> None:
-    """Copied or mapped: the same octets, of the same length, and the file stays as it is."""
-    from mirage.hvt import _memory
-
-    monkeypatch.setattr(_memory, "_COPIED", copied)
-    octets = os.urandom(3 << 20) + bytes(4096)
-    (tmp_path / "x").write_bytes(octets + b"what follows the pages")
-    with (tmp_path / "x").open("rb") as file, _memory.map_image(file.fileno(), len(octets)) as memory:
-        assert len(memory) == len(octets)
-        assert memory[:] == octets
-        memory[:4] = b"mine"
-    assert (tmp_path / "x").read_bytes()[: len(octets)] == octets
 
 
 def test_arguments_survive_the_file() -> None:
@@ -154,8 +137,6 @@ def test_memory_of_an_impossible_size_is_refused(tmp_path: Path, memory: int) ->
 
 def test_no_kvm_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what to load, and that there is another target."""
-    import os
-
     from mirage.hvt import _kvm
 
     def refuse(*_: object, **__: object) -> int:

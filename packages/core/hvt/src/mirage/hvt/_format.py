@@ -12,8 +12,8 @@ import struct
 from mirage.hvt.errors import ImageError
 from mirage.libos import layout
 
-MAGIC = b"MIRAGE-HVT\0\0\0\0\0\1"
-_HEADER = struct.Struct("<16s20Q")
+MAGIC = b"MIRAGE-HVT\0\0\0\0\0\2"
+_HEADER = struct.Struct("<16s23Q")
 HEADER_SIZE = _HEADER.size
 PAGE, IMAGE_BASE, IMAGE_LIMIT = (layout()[name] for name in ("PAGE", "IMAGE_BASE", "IMAGE_LIMIT"))
 
@@ -25,6 +25,9 @@ class Header:
     page_tables: int
     files: int
     end: int
+    directory: int
+    first_page: int
+    end_page: int
     # Where the guest begins; where its system calls, exceptions and interruptions go; the library OS's text.
     start: int
     syscall_stub: int
@@ -65,7 +68,7 @@ class Header:
         if magic != MAGIC:
             raise ImageError(f"this image has format {magic[15]}, and this tender reads {MAGIC[15]}; build it again")
         header = cls(**dict(zip(FIELDS, words, strict=True)))
-        for name in ("gdt", "idt", "task", "pml4", "pdpt", "tables_directory", "end"):
+        for name in ("gdt", "idt", "task", "pml4", "pdpt", "directory", "tables_directory", "end"):
             address = getattr(header, name)
             if address % PAGE or not IMAGE_BASE + 2 * PAGE <= address <= min(header.end, IMAGE_BASE + IMAGE_LIMIT):
                 raise ImageError(f"the image's header is damaged: {name} is {address:#x}; build it again")

@@ -47,8 +47,8 @@ EFER = 0xD01
 """System calls, long mode, no-execute."""
 
 
-def address_of(memory: mmap.mmap) -> int:
-    """Where a writable mapping lies in this process."""
+def address_of(memory: mmap.mmap | bytearray) -> int:
+    """Where writable octets lie in this process."""
     # `ctypes` takes longer to import than a guest to boot; its C half is all that is needed.
     import _ctypes
 

@@ -153,6 +153,10 @@ class Memory:
             raise BuildError("the image is larger than 1 GiB; leave something out")
         return address
 
+    def skip_to(self, address: int) -> None:
+        """Leave pages of zeros, so that the next part lies there. They may be read, as what lies beside them."""
+        self.protections += bytes([READ]) * ((address - self.end) // PAGE)
+
     def protect(self, address: int, count: int, protection: int) -> None:
         """Set what ring 3 may do with pages."""
         first = (address - BASE) // PAGE
@@ -170,6 +174,20 @@ class Memory:
         ]
         for i in self.privileged:
             entries[i] = (BASE + i * PAGE) | PRESENT | WRITE | ACCESSED | DIRTY | NO_EXECUTE
+        return struct.pack(f"<{len(entries)}Q", *entries)
+
+    def directory_entries(self, tables: int, files: int) -> bytes:
+        """One entry for each 2 MiB: the page table, or a large page where all pages from `files` on are alike.
+
+        None that may be written is large, for it may have to become read-only page by page (entry.S, the seal).
+        """
+        entries = []
+        for first in range(0, len(self.protections), 512):
+            address, alike = BASE + first * PAGE, self.protections[first : first + 512]
+            if address >= files and alike[0] in {READ, READ_EXECUTE} and alike == alike[:1] * 512:
+                entries.append(address | entry_bits(alike[0]) | LARGE_PAGE)
+            else:
+                entries.append(tables + first * 8 | PRESENT | WRITE | USER)
         return struct.pack(f"<{len(entries)}Q", *entries)
 
 

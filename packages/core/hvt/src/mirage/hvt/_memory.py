@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from mirage.hvt import _over
 from mirage.hvt.errors import ImageError
 from mirage.libos import layout
 
@@ -18,42 +19,70 @@ if TYPE_CHECKING:
     from mirage.hvt._symbols import Symbols
 
 L = layout()
-LARGE = 512 * L["PAGE"]
+PAGE = L["PAGE"]
+LARGE = 512 * PAGE
+_LARGE_ENTRY = 0x80  # of an entry of a page directory
 IMAGE_BASE, RAM_BASE, TABLES_BASE = L["IMAGE_BASE"], L["RAM_BASE"], L["TABLES_BASE"]
 
 
 _COPIED = 48 << 20
-"""Octets up to which an image is copied rather than mapped: a tenth of a millisecond for each MiB."""
+"""Octets of an image up to which they are copied rather than mapped: a tenth of a millisecond for each MiB."""
 
 
-def map_image(file: int, size: int) -> mmap.mmap:
+def map_image(file: int, size: int, header: Header) -> mmap.mmap:
     """The image's pages, for this guest to change.
 
-    A small image is copied into large pages, for a page of a mapped file costs a fault of its own when the guest first
-    touches it, and one of copied memory an eighth of that. A large image, of which a guest uses a part, is mapped
-    copy-on-write. Raises `ImageError` when the file has become shorter.
+    What the guest has in large pages is mapped copy-on-write, where this maps large pages of the file too; all guests
+    share it. The rest is copied into large pages, for a page of a mapped file costs a fault of its own when the guest
+    first touches it, and one of copied memory an eighth of that. Where there is much of that, of which a guest uses a
+    part, it is mapped as well. Raises `ImageError` when the file has become shorter.
     """
-    if size > _COPIED:
+    large = _large_runs(file, size, header)
+    if size - sum(length for _, length in large) > _COPIED:
         return mmap.mmap(file, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     memory = anonymous((size + LARGE - 1) // LARGE * LARGE)  # Linux aligns whole large pages only
     memory.resize(size)
-    with memoryview(memory) as view:
-        done = 0
-        while done < size and (some := os.preadv(file, [view[done:]], done)):
-            done += some
-    if done < size:
-        raise ImageError("the image was cut short while it was read; build it again")
+    at = 0
+    for start, length in [*_over.map_large(memory, file, large), (size, 0)]:
+        _copy(file, memory, at, start)
+        at = start + length
     return memory
+
+
+def _large_runs(file: int, size: int, header: Header) -> list[tuple[int, int]]:
+    """The parts of the image that its guest has in large pages: where each begins, and its octets."""
+    directory = os.pread(file, PAGE, header.directory - IMAGE_BASE)
+    if len(directory) < PAGE:
+        raise ImageError("the image was cut short while it was read; build it again")
+    runs: list[tuple[int, int]] = []
+    for n, low in enumerate(directory[: 8 * (size // LARGE) : 8]):
+        if low & _LARGE_ENTRY:
+            start, length = runs.pop() if runs and sum(runs[-1]) == n * LARGE else (n * LARGE, 0)
+            runs.append((start, length + LARGE))
+    return runs
+
+
+def _copy(file: int, memory: mmap.mmap, start: int, end: int) -> None:
+    with memoryview(memory) as view:
+        while start < end and (some := os.preadv(file, [view[start:end]], start)):
+            start += some
+    if start < end:
+        raise ImageError("the image was cut short while it was read; build it again")
 
 
 def anonymous(size: int) -> mmap.mmap:
     """Zeros, in large pages where there are some, that cost nothing until they are touched."""
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000))
+    prefer_large(memory)
+    return memory
+
+
+def prefer_large(memory: mmap.mmap) -> None:
+    """Have Linux take large pages where it can."""
     try:  # noqa: SIM105 - contextlib takes two milliseconds to import, a tenth of a guest's start
         memory.madvise(mmap.MADV_HUGEPAGE)
     except OSError:
         pass  # a kernel without them
-    return memory
 
 
 def map_rest(file: int, header: Header) -> mmap.mmap | None:

@@ -15,7 +15,7 @@ import struct
 
 from mirage.hvt._format import HEADER_SIZE, Header
 from mirage.hvt._kvm import STATE_SIZE
-from mirage.hvt._memory import LARGE, anonymous, map_rest
+from mirage.hvt._memory import LARGE, anonymous, map_rest, prefer_large
 from mirage.hvt.errors import ImageError
 from mirage.libos import layout
 
@@ -193,6 +193,7 @@ class Snapshot:
         try:
             writable = mmap.PROT_READ | mmap.PROT_WRITE
             pages = mmap.mmap(original, self.image, mmap.MAP_PRIVATE, writable)
+            prefer_large(pages)
             copy(source, self.places[0], self.runs[0], pages)
             if self.maps_memory:
                 ram = mmap.mmap(source, self.ram, mmap.MAP_PRIVATE, writable, offset=self.places[1])

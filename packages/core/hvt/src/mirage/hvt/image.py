@@ -34,6 +34,7 @@ from mirage.hvt._layout import (
     pages,
     tree_table,
 )
+from mirage.hvt._placing import most_pages, place
 from mirage.hvt._symbols import pack_symbols
 from mirage.hvt._writable import writable_folders
 from mirage.hvt.errors import BuildError
@@ -80,10 +81,9 @@ def _add_libos(memory: Memory, elf: Elf, devices: bytes) -> None:
 
 
 def _add_files(memory: Memory, nodes: list[Node]) -> None:
-    for node in nodes:
-        if node.data is None:
-            continue
-        node.address = memory.add(node.data, READ)
+    for node, address in place(nodes, memory.end):
+        memory.skip_to(address)
+        node.address = memory.add(node.data or b"", READ)
         for first, count, protection in node.runs:
             memory.protect(node.address + first * PAGE, count, protection)
 
@@ -208,7 +208,7 @@ def _assemble(
     writable = b"".join(folder.encode() + b"\0" for folder in folders) + b"\0"
     names += writable
     rest = pages(len(strings)) + pages(len(table)) + pages(len(names))
-    rest += sum(pages(len(node.data)) for node in nodes if node.data is not None)
+    rest += most_pages(nodes)
     total = rest
     while True:
         needed = rest + pages(total) + pages(total * 8) + (memory.end - BASE) // PAGE
@@ -227,8 +227,7 @@ def _assemble(
     memory.write(entries, table)
     memory.write(protections, bytes(memory.protections))
     memory.write(tables, memory.page_table_entries())
-    table_pages = pages((memory.end - BASE) // PAGE * 8)
-    memory.write(directory, struct.pack(f"<{table_pages}Q", *(tables + i * PAGE | 7 for i in range(table_pages))))
+    memory.write(directory, memory.directory_entries(tables, files))
     memory.write(pdpt, struct.pack("<4Q", 0, directory | 7, 0, tables_directory | 7))
     memory.write(pml4, struct.pack("<Q", pdpt | 7))
 
@@ -249,6 +248,9 @@ def _assemble(
         page_tables=tables,
         files=files,
         end=memory.end,
+        directory=directory,
+        first_page=(files - BASE) // PAGE,
+        end_page=(memory.end - BASE) // PAGE,
         start=symbols["start"],
         syscall_stub=symbols["syscall_stub"],
         vectors=symbols["vectors"],

@@ -9,6 +9,7 @@ kernel swaps the mask as it enters the guest (KVM_SET_SIGNAL_MASK), and what end
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import struct
@@ -101,7 +102,7 @@ class Tender:
                 raise ImageError(f"{os.fspath(image)} is cut short; build it again")
             file.seek(header.arguments_offset)
             argv, environment = unpack_arguments(file.read(header.arguments_size))
-            self._image = map_image(file.fileno(), end)
+            self._image = map_image(file.fileno(), end, header)
             rest = map_rest(file.fileno(), header)
             if snapshot is not None:
                 from mirage.hvt._snapshot import Base
@@ -118,7 +119,9 @@ class Tender:
         self._ram = anonymous(self.memory)
         directories = (self.memory + (1 << 30) - 1) >> 30
         tables = PAGE * (1 + directories + self.memory // LARGE)
-        self._tables = anonymous((tables + LARGE - 1) // LARGE * LARGE)
+        # Few of its pages are touched: no large ones.
+        size = (tables + LARGE - 1) // LARGE * LARGE
+        self._tables = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._guest = GuestMemory(header, self._image, self._ram, self._tables, rest)
         try:
             self.machine = Machine()

@@ -69,7 +69,12 @@ struct header {
   u8 magic[16];
   u64 page_tables;   /* address of the page tables of the image, one after the other */
   u64 files, end;    /* the part of the image whose protection may be changed */
+  u64 directory;     /* one entry for each 2 MiB of the image: a page of that size, or one of the page tables */
+  u64 first_page, end_page; /* files and end as numbers of pages, counted from IMAGE_BASE */
 };
+_Static_assert(offsetof(struct header, page_tables) == HEADER_TABLES, "layout.h");
+_Static_assert(offsetof(struct header, first_page) == HEADER_FIRST_PAGE, "layout.h");
+_Static_assert(offsetof(struct header, end_page) == HEADER_END_PAGE, "layout.h");
 
 #define shared ((struct shared *)SHARED_ADDRESS)
 

@@ -28,5 +28,6 @@ _Noreturn void enter_user(struct frame *frame);
 void switch_stacks(u64 *save, u64 to);
 /* Runs `change_protection` (memory.c) in ring 0. */
 i64 protection_gate(u64 address, u64 pages, u64 protection);
+void protection_seal(u64 page, u64 pages, u64 address);
 
 #endif

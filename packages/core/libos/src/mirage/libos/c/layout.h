@@ -18,6 +18,11 @@
 #define RAM_BASE 0x100000000
 #define RAM_LIMIT 0x200000000 /* 8 GiB */
 
+/* Offsets in the header that ring 0 reads. */
+#define HEADER_TABLES 0x10     /* address of the page tables of the image */
+#define HEADER_FIRST_PAGE 0x30 /* number of the files' first page, and one past their last */
+#define HEADER_END_PAGE 0x38
+
 /* Selectors, as the tender's descriptor table has them. 0x33 and 0x2b are also what Linux uses for ring 3. */
 #define KERNEL_CS 0x10
 #define KERNEL_SS 0x18

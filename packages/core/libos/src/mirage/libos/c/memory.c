@@ -46,9 +46,22 @@ static void fill(u64 *entry, u64 value, u64 n) {
   for (; n; n--, value += PAGE) *entry++ = value;
 }
 
-/* Pages of the memory. A whole large page changes as one, whether it was split before or not. */
-static void change_memory(u64 address, u64 pages, u64 flags) {
-  u64 memory = *(volatile u64 *)TABLES_BASE;
+/* Pages of the image's files. Their page tables are all there, also where the directory has a large page instead. */
+static void change_files(const struct header *header, u64 address, u64 pages, u64 flags) {
+  u64 *entry = (u64 *)header->page_tables + (address - IMAGE_BASE) / PAGE;
+  u64 *directory = (u64 *)header->directory + (address - IMAGE_BASE) / LARGE_PAGE;
+  for (u64 at = address & -LARGE_PAGE; at < address + pages * PAGE; at += LARGE_PAGE, directory++)
+    if (*directory & PTE_LARGE)
+      *directory = (header->page_tables + (at - IMAGE_BASE) / PAGE * 8) | PTE_PRESENT | PTE_WRITE | PTE_USER;
+  fill(entry, address | flags, pages);
+}
+
+/* Pages of the memory; refuses others. A whole large page changes as one, whether it was split before or not. Not a part
+ * of its caller, which saves registers for it that the common case, one page of a file, has no use for. */
+__attribute__((noinline)) static i64 change_memory(u64 address, u64 pages, u64 flags) {
+  u64 memory = *(volatile u64 *)TABLES_BASE; /* the tender's word */
+  if (address < RAM_BASE || address - RAM_BASE >= memory) return -EINVAL;
+  if (pages > (memory - (address - RAM_BASE)) / PAGE) return -EINVAL;
   u64 directories = (memory + (1UL << 30) - 1) >> 30;
   while (pages) {
     u64 region = (address - RAM_BASE) / LARGE_PAGE, first = address % LARGE_PAGE / PAGE;
@@ -65,6 +78,7 @@ static void change_memory(u64 address, u64 pages, u64 flags) {
     address += n * PAGE;
     pages -= n;
   }
+  return 0;
 }
 
 /* Called by the gate in entry.S, in ring 0, on the interrupt stack. Refuses what would break W^X, and any page but the
@@ -75,12 +89,10 @@ i64 change_protection(u64 address, u64 pages, u64 protection) {
   if (!flags) return -EACCES;
   if (address % PAGE) return -EINVAL;
   if (address >= header->files && address < header->end && pages <= (header->end - address) / PAGE) {
-    fill((u64 *)header->page_tables + (address - IMAGE_BASE) / PAGE, address | flags, pages);
+    change_files(header, address, pages, flags);
   } else {
-    u64 memory = *(volatile u64 *)TABLES_BASE; /* the tender's word */
-    if (address < RAM_BASE || address - RAM_BASE >= memory) return -EINVAL;
-    if (pages > (memory - (address - RAM_BASE)) / PAGE) return -EINVAL;
-    change_memory(address, pages, flags);
+    i64 result = change_memory(address, pages, flags);
+    if (result) return result;
   }
   if (pages == 1) {
     __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
@@ -111,19 +123,22 @@ u64 pages_total(void) { return count; }
 
 /* Gives a range of pages one protection, with as few trips through the gate as possible. */
 i64 pages_protect(u64 address, u64 pages, u8 protection) {
-  u8 *s = in_ram(address, pages * PAGE) ? state + index_of(address) : image_state(address);
+  bool memory = in_ram(address, pages * PAGE);
+  u8 *s = memory ? state + index_of(address) : image_state(address);
   for (u64 i = 0; i < pages;) {
-    if ((s[i] & PROT_ALL) == protection) {
-      i++;
-      continue;
-    }
+    u8 before = s[i] & PROT_ALL;
     u64 end = i;
-    while (end < pages && (s[end] & PROT_ALL) != protection) {
-      s[end] = (s[end] & ~PROT_ALL) | protection;
-      end++;
+    while (end < pages && (s[end] & PROT_ALL) == before) end++;
+    if (before != protection) {
+      u64 from = address + i * PAGE;
+      for (u64 at = i; at < end; at++) s[at] = (s[at] & ~PROT_ALL) | protection;
+      if (!memory && before == (PROT_R | PROT_W) && protection == PROT_R) {
+        protection_seal((from - IMAGE_BASE) / PAGE, end - i, from);
+      } else {
+        i64 result = protection_gate(from, end - i, protection);
+        if (result) return result;
+      }
     }
-    i64 result = protection_gate(address + i * PAGE, end - i, protection);
-    if (result) return result;
     i = end;
   }
   return 0;
