@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mirage.index.testing import sdist, wheel
+from mirage.index.testing import wheel
 
 from release.errors import Failed
 from release.rehearse import repository
@@ -23,7 +23,7 @@ def anybody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_arrive_and_may_be_sent_again(tmp_path: Path) -> None:
     """What is there already is passed over, so that a train may go on after half an upload."""
     paths = []
-    for made in (wheel("mirage-a", "0.1.0"), sdist("mirage-a", "0.1.0")):
+    for made in (wheel("mirage-a", "0.1.0"), wheel("mirage-a", "0.1.1")):
         paths.append(tmp_path / made.filename)
         paths[-1].write_bytes(made.data)
     with repository(tmp_path / "there") as address:
