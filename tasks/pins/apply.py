@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -28,6 +29,7 @@ __all__ = [
     "lock_without",
     "passed_over",
     "settle",
+    "sources",
     "state",
 ]
 
@@ -49,7 +51,7 @@ def settle(root: Path, ours: set[str]) -> list[str]:
     repository = Repository(root)
     said = []
     for pin in pins.git.values():
-        if pin.name in ours and repository.merged(pin.rev):
+        if pin.name in ours and repository.merged(pin.rev, pin.subdirectory):
             file.write_text(remove(file.read_text(), "git", pin.name))
             said.append(
                 f"{pin.name}: {pin.followed} at {pin.rev[:12]} is in the base now; its pin is gone from {file.name}"
@@ -67,6 +69,22 @@ def arguments(packages: list[Package], pins: Pins) -> list[str]:
         else:
             found += [pin.requirement(f"[{','.join(package.extras)}]" if package.extras else "")]
     return found
+
+
+def sources(packages: list[Package], pins: Pins, root: Path) -> list[Package]:
+    """The packages, each with the folder that its source is in: the tree's own, or the pin's. Raises `PinError`."""
+    repository = Repository(root)
+
+    def place(package: Package) -> Path:
+        pin = pins.sources.get(package.name)
+        if pin is None:
+            return package.path
+        if isinstance(pin, PathPin):
+            return pin.path.resolve()
+        target = root.resolve() / "_build" / "pins" / "source" / f"{pin.name}-{pin.rev}"
+        return repository.export(pin.url, pin.ref, pin.rev, pin.subdirectory, target)
+
+    return [replace(package, path=place(package)) for package in packages]
 
 
 def constraint_files(pins: Pins, folder: Path) -> list[str]:
