@@ -88,7 +88,11 @@ def install(session: nox.Session, *requirements: str, locked: bool = True) -> No
     stamp.unlink(missing_ok=True)
     # An argument: in UV_CONSTRAINT a space in the tree's own path would part two names.
     constraint = ["--constraint", str(lock_file(pins))] if locked and LOCK.exists() else []
-    session.install(*requirements, *constraint, *pins_task.constraint_files(pins, ROOT / "_build" / "pins"))
+    try:
+        taken = pins_task.fetched(tree.packages(), pins, ROOT)
+    except PinError as error:
+        session.error(str(error))
+    session.install(*requirements, *constraint, *pins_task.constraint_files(taken, ROOT / "_build" / "pins"))
     stamp.write_text(key)
 
 
@@ -114,7 +118,7 @@ def select(session: nox.Session, names: list[str]) -> list[tree.Package]:
 def editables(packages: list[tree.Package]) -> list[str]:
     """The arguments that install packages from the tree, or from where they are pinned to."""
     try:
-        return pins_task.arguments(packages, pins_task.current(ROOT))
+        return pins_task.arguments(packages, pins_task.fetched(packages, pins_task.current(ROOT), ROOT))
     except PinError as error:
         raise SystemExit(f"noxw: {error}") from error
 
@@ -352,8 +356,8 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
-    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS; `--compiled` measures compiled
-    wheels where there are any.
+    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- pins` the making of a pin's
+    environment; `--compiled` measures compiled wheels where there are any.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
@@ -362,10 +366,12 @@ def bench(session: nox.Session) -> None:
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = arguments.names
+    beside = [ROOT / "tasks" / "pins" / "bench_pins.py"] if "pins" in names or not names else []
+    names = [name for name in names if name != "pins"]
     for topic, family in (("net", "stack"), ("tls", "tls")):
         if topic in names:
             names += [package.short for package in every if package.family == family]
-    packages = select(session, names)
+    packages = select(session, names) if names or not arguments.names else []
     wheels = []
     if arguments.compiled:
         try:
@@ -376,10 +382,10 @@ def bench(session: nox.Session) -> None:
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
     install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("site:render"))
     files = []
-    for script in bench_task.scripts(packages):
+    for script in [*bench_task.scripts(packages), *beside]:
         session.log(str(script.relative_to(ROOT)))
         files.append(bench_task.results(script, ROOT / "_build" / "bench"))
-        session.run("python", str(script), "--json", str(files[-1]))
+        session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
     print(bench_task.summary(files))
 
 

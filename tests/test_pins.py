@@ -248,7 +248,7 @@ def test_uv_installs_what_is_pinned(root: Path, fork: Path, tmp_path: Path, monk
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
 
     def word() -> str:
-        pins = apply.current(root)
+        pins = apply.fetched(packages(root), apply.current(root), root)
         options = [*apply.arguments(packages(root), pins), *apply.constraint_files(pins, tmp_path / "pins")]
         install = ["uv", "pip", "install", "-q", "--offline", "--python", str(python), *options]
         subprocess.run(install, env=environment, check=True)
