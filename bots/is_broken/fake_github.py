@@ -102,7 +102,7 @@ class FakeGitHub:
         self.repository = repository
         self.clock = clock
         self.may_label = may_label
-        self.token = "a-token-for-loopback-only"  # noqa: S105  # of no use anywhere else
+        self.token = "a-token-for-loopback-only"  # of no use anywhere else
         self.labels: dict[str, dict[str, str]] = {}
         self.issues: list[_Issue] = []
         self.calls: list[Call] = []
