@@ -33,6 +33,7 @@ from .testing.upstream import Upstream
 DAY = 86400.0
 LIBRARIES = ("markupsafe", "pygments", "jinja2")
 CULPRIT = "markupsafe"
+BUILD = "from integration import targets; targets.build('{target}', echo=lambda text: print(text, end=''))"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -74,7 +75,12 @@ class Demo:
             suites=(
                 Suite(
                     "website",
-                    (Step("build", ("python", "-c", "from integration import targets; targets.build('{target}')")),),
+                    (
+                        Step(
+                            "build",
+                            ("python", "-c", "from integration import targets; targets.build('{target}', echo=print)"),
+                        ),
+                    ),
                     targets=("unix",),
                     groups=("site:render", "integration:check"),
                     environ={"PYTHONPATH": "{root}"},

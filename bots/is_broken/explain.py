@@ -40,6 +40,7 @@ def note(change: Change) -> str:
     """A sentence on a culprit."""
     day = f" of {datetime.fromtimestamp(change.when, UTC):%Y-%m-%d %H:%M} UTC" if change.when is not None else ""
     was = f"; {change.old[:12]} was good" if change.old else "; it was not needed before"
+    was = "; it is what can be had" if change.old == change.new else was
     kind = {
         ChangeKind.RELEASE: "pre-release" if change.prerelease else "release",
         ChangeKind.HEAD: "commit",
