@@ -26,15 +26,20 @@ _EXPANSION_13 = 256  # RFC 8446 5.2
 _EXPANSION_12 = 1024  # RFC 5246 6.2.3 allows 2048 with compression; without it 1024
 _HEADER = struct.Struct("!BHH")
 _AAD_12 = struct.Struct("!QBHH")
+_TAILS = {
+    (kind, 16): bytes((kind,)) + bytes(16) for kind in (ContentType.ALERT, ContentType.HANDSHAKE, ContentType.DATA)
+}
+"""What stands behind the data before it is sealed (RFC 8446 5.2): its type, and a place for the tag."""
 
 
 class Keys:
     """The key of one direction, and its sequence number."""
 
-    __slots__ = ("_iv", "_salt", "aead", "explicit", "sequence", "tag", "version")
+    __slots__ = ("_iv", "_salt", "aead", "explicit", "open", "seal", "sequence", "tag", "version")
 
     def __init__(self, suite: Suite, key: bytes, iv: bytes) -> None:
         self.aead: Aead = suite.aead.new(key)
+        self.seal, self.open = self.aead.seal_into, self.aead.open_into
         self.tag = suite.aead.tag_size
         self.version = suite.version
         self.sequence = 0
@@ -71,37 +76,39 @@ class Writer:
         return self._write_13(keys, kind, data) if keys.version == TLS13 else self._write_12(keys, kind, data)
 
     def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
-        limit, length = self.limit, len(data)
-        overhead = 6 + keys.tag
+        limit, length, tag = self.limit, len(data), keys.tag
+        tail = _TAILS.get((kind, tag)) or bytes((kind,)) + bytes(tag)
         if length <= limit:  # one record: the same without the loop
-            out = bytearray(length + overhead)
-            header = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + keys.tag)
+            header = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + tag)
+            out = bytearray().join((header, data, tail))
             view = memoryview(out)
-            view[:5] = header
-            view[5 : 5 + length] = data
-            out[5 + length] = kind
-            keys.aead.seal_into(keys.nonce(), view[5 : 6 + length], header, view[5:])
+            keys.seal(keys.nonce(), view[5 : 6 + length], header, view[5:])
             keys.sequence += 1
             return out
-        count = -(-length // limit) or 1
-        out = bytearray(length + count * overhead)
-        seal, sequence, iv = keys.aead.seal_into, keys.sequence, keys._iv
-        header = _HEADER.pack(ContentType.DATA, TLS12, limit + 1 + keys.tag)
+        # All records are laid out in one go, with a place for each tag, and then sealed where they lie: the buffer is
+        # written by what is to be in it, and not by zeros before.
+        header = _HEADER.pack(ContentType.DATA, TLS12, limit + 1 + tag)
+        source = memoryview(data)
+        full, rest = divmod(length, limit)
+        parts: list[bytes | memoryview] = []
+        for taken in range(0, full * limit, limit):
+            parts += (header, source[taken : taken + limit], tail)
+        if rest:
+            last = _HEADER.pack(ContentType.DATA, TLS12, rest + 1 + tag)
+            parts += (last, source[-rest:], tail)
+        out = bytearray().join(parts)
+        view = memoryview(out)
+        seal, sequence, iv = keys.seal, keys.sequence, keys._iv
+        plain, whole = limit + 6, limit + 6 + tag
         at = 0
-        with memoryview(out) as view, memoryview(data) as source:
-            for taken in range(0, length or 1, limit):
-                size = min(limit, length - taken)
-                if size != limit:
-                    header = _HEADER.pack(ContentType.DATA, TLS12, size + 1 + keys.tag)
-                start = at + 5
-                stop = start + size
-                end = at + size + overhead
-                view[at:start] = header
-                view[start:stop] = source[taken : taken + size]
-                out[stop] = kind
-                seal((iv ^ sequence).to_bytes(12, "big"), view[start : stop + 1], header, view[start:end])
-                sequence += 1
-                at = end
+        for _ in range(full):
+            end = at + whole
+            seal((iv ^ sequence).to_bytes(12, "big"), view[at + 5 : at + plain], header, view[at + 5 : end])
+            sequence += 1
+            at = end
+        if rest:
+            seal((iv ^ sequence).to_bytes(12, "big"), view[at + 5 : at + 6 + rest], last, view[at + 5 :])
+            sequence += 1
         keys.sequence = sequence
         return out
 
@@ -225,51 +232,55 @@ class Reader:
         Another type ends the run, so that a message in it can change the keys before the next record is opened.
         """
         out = bytearray(end - at)
-        tag, sequence, iv, limit = keys.tag, keys.sequence, keys._iv, self.limit
-        opening, most = keys.aead.open_into, MAX_PLAINTEXT + _EXPANSION_13
-        filled, inner = 0, ContentType.DATA
-        with memoryview(out) as target:
-            while end - at >= 5:
-                kind, version, length = _HEADER.unpack_from(view, at)
-                start = at + 5
-                stop = start + length
-                if kind != ContentType.DATA or stop > end:
+        target = memoryview(out)
+        tag, sequence, iv, limit, opening = keys.tag, keys.sequence, keys._iv, self.limit, keys.open
+        filled, inner, header, length, size = 0, ContentType.DATA, b"", 0, 0
+        while end - at >= 5:
+            start = at + 5
+            found = bytes(view[at:start])
+            if found != header:  # in bulk all but the last are alike
+                kind, version, length = _HEADER.unpack(found)
+                if kind != ContentType.DATA:
                     break
-                if version != TLS12 or length > most:
+                if version != TLS12 or length > MAX_PLAINTEXT + _EXPANSION_13:
                     self._check_header(kind, version, length)
-                size = length - tag
-                if size < 1:
-                    raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
-                nonce = (iv ^ sequence).to_bytes(12, "big")
-                try:
-                    opening(nonce, view[start:stop], view[at:start], target[filled : filled + size])
-                except InvalidTag:
-                    if filled:  # what came before it is right; the next call finds this record again
-                        break
-                    raise PeerMisbehaved("a record that is not authentic", Alert.BAD_RECORD_MAC) from None
-                last = filled + size - 1
-                found = out[last]
-                if found == 0:  # RFC 8446 5.4: padding; found from the end, without a loop over its octets
-                    text = bytes(target[filled : filled + size]).rstrip(b"\0")
-                    if not text:
-                        raise PeerMisbehaved("a record of nothing but padding", Alert.UNEXPECTED_MESSAGE)
-                    last = filled + len(text) - 1
-                    found = text[-1]
-                # RFC 8446 5.4: what is inside has at most 2^14 octets and its type; RFC 8449 4 counts both
-                if size > limit + 1:
-                    raise PeerMisbehaved(f"a record with more than {limit} octets in it", Alert.RECORD_OVERFLOW)
-                if found != ContentType.DATA:
-                    if filled:
-                        break  # give out the data first; this record is opened again then
-                    sequence += 1
-                    at, filled, inner = stop, last, found
+                header, size = found, length - tag
+            stop = start + length
+            if stop > end:
+                break
+            if size < 1:
+                raise PeerMisbehaved("a record that is too short to be one", Alert.BAD_RECORD_MAC)
+            last = filled + size
+            try:
+                opening((iv ^ sequence).to_bytes(12, "big"), view[start:stop], header, target[filled:last])
+            except InvalidTag:
+                if filled:  # what came before it is right; the next call finds this record again
                     break
+                raise PeerMisbehaved("a record that is not authentic", Alert.BAD_RECORD_MAC) from None
+            last -= 1
+            type_ = out[last]
+            if type_ == 0:  # RFC 8446 5.4: padding; found from the end, without a loop over its octets
+                text = bytes(target[filled : filled + size]).rstrip(b"\0")
+                if not text:
+                    raise PeerMisbehaved("a record of nothing but padding", Alert.UNEXPECTED_MESSAGE)
+                last = filled + len(text) - 1
+                type_ = text[-1]
+            # RFC 8446 5.4: what is inside has at most 2^14 octets and its type; RFC 8449 4 counts both
+            if size > limit + 1:
+                raise PeerMisbehaved(f"a record with more than {limit} octets in it", Alert.RECORD_OVERFLOW)
+            if type_ != ContentType.DATA:
+                if filled:
+                    break  # give out the data first; this record is opened again then
                 sequence += 1
-                empty = last == filled
-                at, filled = stop, last
-                if empty:
-                    break  # let the caller count those
+                at, filled, inner = stop, last, type_
+                break
+            sequence += 1
+            empty = last == filled
+            at, filled = stop, last
+            if empty:
+                break  # let the caller count those
         keys.sequence = sequence
+        target.release()
         del out[filled:]
         return at, inner, out
 

@@ -138,6 +138,14 @@ class Connection:
         link.now = now
         link.events, link.output = [], []
         try:
+            if link.done and not self._handshake and not self._peer_closed:  # most calls bring data and nothing else
+                content, taken = link.reader.read_data(data)
+                if taken:
+                    self._empty = self._key_updates = self._warnings = 0
+                    if taken == len(data):
+                        return Step(b"", (ApplicationData(content),))
+                    link.events.append(ApplicationData(content))
+                    data = memoryview(data)[taken:]
             if not self._started:
                 self._started = True
                 self._state = start_client(link, self._session, self._early)
@@ -161,12 +169,15 @@ class Connection:
 
     def send(self, data: bytes | bytearray | memoryview) -> bytes | bytearray:
         """The records for some data. Raises `UsageError` before the handshake is done and after `close`."""
-        self._may_send()
+        link = self._link
+        if self._closed or not link.done or self._failure is not None:
+            self._may_send()  # which says why not
         if not data:
             return b""
-        writer = self._link.writer
-        assert writer.keys is not None
-        if self._update_owed or (writer.keys.sequence >= REKEY_AFTER and writer.keys.version == TLS13):
+        writer = link.writer
+        keys = writer.keys
+        assert keys is not None
+        if self._update_owed or (keys.sequence >= REKEY_AFTER and keys.version == TLS13):
             self._update_owed = False
             return self._send_key_update(request=False) + writer.write(ContentType.DATA, data)
         return writer.write(ContentType.DATA, data)
@@ -268,14 +279,6 @@ class Connection:
         return failure
 
     def _read(self, data: bytes | bytearray | memoryview) -> None:
-        if self._link.done and not self._handshake:
-            content, taken = self._link.reader.read_data(data)
-            if taken:
-                self._empty = self._key_updates = self._warnings = 0
-                self._link.events.append(ApplicationData(content))
-                if taken == len(data):
-                    return
-                data = memoryview(data)[taken:]
         for kind, content in self._link.reader.read(data):
             if kind == ContentType.DATA:
                 self._data(content)

@@ -202,6 +202,6 @@ def targets() -> dict[str, Target]:
             found[f"{name}: {side} flight"] = (_flight(pair, turn), partial(_use_flight, pair, turn))
         for sender, side in ((0, "client"), (1, "server")):
             inside = _inside(pair, sender, None)
-            if inside:
-                found[f"{name}: {side} inside"] = (b"".join(inside), partial(_use_inside, pair, sender))
+            if inside and len(inside[0]) > 4:  # EndOfEarlyData alone has nothing to be hurt
+                found[f"{name}: {side} inside"] = (inside[0], partial(_use_inside, pair, sender))
     return found
