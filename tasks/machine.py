@@ -13,6 +13,7 @@ from pathlib import Path
 
 DEBIAN: dict[str, tuple[str, str]] = {
     "arping": ("iputils-arping", "asks the stack for its Ethernet address"),
+    "atk6-implementation6": ("thc-ipv6", "sends the stack malformed IPv6 packets of every kind"),
     "avahi-browse": ("avahi-utils", "looks for the services that mirage-dns announces"),
     "avahi-daemon": ("avahi-daemon", "the peer of multicast DNS"),
     "bridge": ("iproute2", "tells which multicast groups a bridge has heard of"),
@@ -46,6 +47,7 @@ DEBIAN: dict[str, tuple[str, str]] = {
     "ping": ("iputils-ping", "the kernel's side of the network tests"),
     "qemu-system-x86_64": ("qemu-system-x86", "emulates the machine with that ordinary KVM"),
     "radvd": ("radvd", "advertises routers and prefixes to the stack"),
+    "rdisc6": ("ndisc6", "asks for routers, which the stack is not"),
     "redis-server": ("redis-server", "a server that clients on the event loop of the stack talk to"),
     "selfserv": ("libnss3-tools", "NSS's server, that our TLS asks"),
     "ssh-keygen": ("openssh-client", "signs the root of the package index"),

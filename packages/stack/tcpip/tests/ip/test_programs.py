@@ -34,6 +34,41 @@ def test_nmap(version: int) -> None:
         assert re.search(r"Not shown: 10 closed|75/tcp\s+closed", output), output
 
 
+@pytest.mark.tool("nmap")
+def test_nmap_guesses() -> None:
+    """Its questions for a fingerprint are answered or not, as each deserves; it finds no number that can be guessed."""
+    with TapHost() as host:
+        host.stack.listen(80, version=4)
+        words = ["nmap", "-n", "-v", "-O", "--max-os-tries", "1", "-p", "80,81", OURS4]
+        status, output = host.run(*words, patience=90)
+        assert status == 0
+        difficulty = re.search(r"TCP Sequence Prediction: Difficulty=(\d+)", output)
+        assert difficulty, output
+        assert int(difficulty[1]) > 240  # of about 260
+        assert "IP ID Sequence Generation: All zeros" in output
+        assert host.stack.counters["tcp.syn-with-fin"] > 0
+
+
+@pytest.mark.tool("nmap")
+def test_nmap_guesses_over_ipv6() -> None:
+    """The same with what IPv6 has to ask about; the stack lives on."""
+    with TapHost() as host:
+        host.stack.listen(80, version=6)
+        status, output = host.run("nmap", "-6", "-n", "-O", "--max-os-tries", "1", "-p", "80,81", OURS6, patience=90)
+        assert (status, "80/tcp open" in output) == (0, True), output
+        assert host.run("ping", "-c1", "-W9", OURS6)[0] == 0
+
+
+@pytest.mark.tool("rdisc6")
+def test_rdisc6() -> None:
+    """Who asks for routers hears nothing of a host (RFC 4861 6.2.6), and who asks for its address does."""
+    with TapHost() as host:
+        status, output = host.run("rdisc6", "-1", "-r", "1", "-w", "500", host.name)
+        assert status == 2
+        assert "No response" in output
+        assert host.run("ndisc6", "-1", OURS6, host.name)[0] == 0
+
+
 @pytest.mark.tool("curl")
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("offload", [Offload.NONE, EVERYTHING])

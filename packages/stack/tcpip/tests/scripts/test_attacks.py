@@ -21,6 +21,13 @@ STAMPED = [
 ]
 
 SCRIPTS: dict[str, list[str]] = {
+    "rfc6247_a_syn_with_a_fin_opens_nothing": [
+        "listen",
+        "< SF 0:0(0) win 32792 <mss 1000>",
+        "+3 quiet",
+        "nothing-to-accept",
+        "counter tcp.syn-with-fin 1",
+    ],
     "rfc5961_3_2_a_rst_in_the_window_is_challenged": [
         *OPEN,
         "+.1 < R 100:100(0) win 0",

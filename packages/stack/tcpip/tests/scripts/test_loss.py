@@ -264,6 +264,23 @@ SCRIPTS: dict[str, list[str]] = {
         "+.05 < . 1:1(0) ack 1001 win 32792 <TS val 3 ecr 200>",
         "cwnd 10000",
     ],
+    "rfc6298_3_what_came_twice_tells_no_round_trip": [
+        "listen",
+        "< S 0:0(0) win 32792 <mss 1012,sackOK,TS val 1 ecr 0>",
+        "> S. 0:0(0) ack 1",
+        "+.1 < . 1:1(0) ack 1 win 32792 <TS val 2 ecr 100>",
+        "accept",
+        "write 1000",
+        "> P. 1:1001(1000) ack 1",
+        "+.3 > P. 1:1001(1000) ack 1",
+        "+.3 > P. 1:1001(1000) ack 1",
+        "+.6 > P. 1:1001(1000) ack 1",
+        # The peer had it from the beginning, and its acknowledgments were lost; it echoes the first transmission.
+        "+.1 < . 1:1(0) ack 1001 win 32792 <TS val 3 ecr 200,sack 1:1001>",
+        "write 1000",
+        "> P. 1001:2001(1000) ack 1",
+        "+.3 > P. 1001:2001(1000) ack 1",
+    ],
     "rfc5681_4_1_after_a_pause_the_window_is_small_again": [
         *OPEN,
         "write 10000",

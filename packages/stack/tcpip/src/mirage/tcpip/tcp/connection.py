@@ -464,12 +464,16 @@ class Connection(Endpoint):
         offered = window << self.scale
         if ack >= sender.una:
             blocks = []
+            echo = self.echo(options, now)
             if options.sack and sender.sack:
                 for left, right in options.sack[:4]:
                     low = sender.una + ((left - sender.una + _HALF) & _M) - _HALF
                     blocks.append((low, low + ((right - left) & _M)))
                 if blocks[0][1] <= ack or (len(blocks) > 1 and blocks[1][0] <= blocks[0][0] < blocks[1][1]):
                     sender.on_dsack()  # RFC 2883 4
+                    # What arrived twice made the peer say so, and its ACK of the first time was lost. Linux echoes the
+                    # timestamp of the first time nevertheless: that is the age of the segment, and no round trip.
+                    echo = None
             duplicate = (
                 ack == sender.una and bool(sender.sent) and not payload and not flags & FIN and offered == self.window
             )
@@ -477,7 +481,6 @@ class Connection(Endpoint):
             if congested:
                 self.ecn_recover = sender.nxt
                 self.cwr_due = True
-            echo = self.echo(options, now)
             acked = sender.on_ack(ack, blocks, duplicate, echo, self._echoes_before(options), congested, now)
             if acked:
                 self.framer.path.confirm(now)

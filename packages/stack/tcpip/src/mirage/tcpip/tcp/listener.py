@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NetworkFailure
 from ..news import Endpoint
-from ..wire.tcp import ACK, RST, SYN, Segment
+from ..wire.tcp import ACK, FIN, RST, SYN, Segment
 from . import passive
 from .state import State
 
@@ -80,6 +80,10 @@ class Listener(Endpoint):
         if not flags & SYN:
             return True
         tcp = self._tcp
+        if flags & FIN:
+            # T/TCP opened and closed at once (RFC 6247 made it history); what does so now looks for a hole.
+            tcp.counters["tcp.syn-with-fin"] += 1
+            return True
         if len(self._ready) >= self.backlog:
             tcp.counters["tcp.backlog-full"] += 1
             return True  # silently: the peer tries again
