@@ -52,6 +52,10 @@ def _gate(train: Train) -> None:
     """The tree must be one that has the plan in it, and verify must have looked at everything. Raises `Refused`."""
     if train.git.find(train.mark("plan")) != train.commit:
         raise Refused(f"HEAD does not have the plan's commit {train.commit[:12]}; check out the branch that it is on")
+    for name, built in train.journal.steps("build").items():
+        for file, said in built.items():
+            if files.sha256(train.dist / file) != said["sha256"]:
+                raise Refused(f"{file} of {name} is not what was built: ./noxw -s release -- build")
     left_out = train.journal.data.get("left_out", [])
     if left_out and not train.settings.get("accept_unverified"):
         raise Refused(
