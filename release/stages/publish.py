@@ -5,6 +5,7 @@ The index is part of the tree: what is committed here is what the website serves
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -153,6 +154,9 @@ def upload(paths: list[Path], address: str) -> dict[str, str]:
     """
     command = [sys.executable, "-m", "twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]
     command += ["--repository-url", address]
+    with contextlib.suppress(Failed):  # which of them it was, is found out one by one
+        run([*command, *map(str, paths)], seconds=600)
+        return {path.name: "sent" for path in paths}
     said = {}
     for path in paths:
         try:
