@@ -87,14 +87,24 @@ def install(session: nox.Session, *requirements: str, locked: bool = True) -> No
         return
     stamp.unlink(missing_ok=True)
     # An argument: in UV_CONSTRAINT a space in the tree's own path would part two names.
-    lock_file = LOCK
-    if pins and LOCK.exists():
-        lock_file = ROOT / "_build" / "pins" / "lock.txt"
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock_file.write_text(pins_task.lock_without(LOCK.read_text(), pins))
-    constraint = ["--constraint", str(lock_file)] if locked and LOCK.exists() else []
-    session.install(*requirements, *constraint, *pins_task.constraint_files(pins, ROOT / "_build" / "pins"))
+    constraint = ["--constraint", str(lock_file(pins))] if locked and LOCK.exists() else []
+    try:
+        taken = pins_task.fetched(tree.packages(), pins, ROOT)
+    except PinError as error:
+        session.error(str(error))
+    session.install(*requirements, *constraint, *pins_task.constraint_files(taken, ROOT / "_build" / "pins"))
     stamp.write_text(key)
+
+
+def lock_file(pins: Pins) -> Path:
+    """The lock, or with pins what is left of it, and their holds, in a file of its own."""
+    if not pins or not LOCK.exists():
+        return LOCK
+    path = ROOT / "_build" / "pins" / "lock.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = "".join(f"{name}{hold.spec}\n" for name, hold in sorted(pins.hold.items()))
+    path.write_text(pins_task.lock_without(LOCK.read_text(), pins) + held)
+    return path
 
 
 def select(session: nox.Session, names: list[str]) -> list[tree.Package]:
@@ -108,7 +118,7 @@ def select(session: nox.Session, names: list[str]) -> list[tree.Package]:
 def editables(packages: list[tree.Package]) -> list[str]:
     """The arguments that install packages from the tree, or from where they are pinned to."""
     try:
-        return pins_task.arguments(packages, pins_task.current(ROOT))
+        return pins_task.arguments(packages, pins_task.fetched(packages, pins_task.current(ROOT), ROOT))
     except PinError as error:
         raise SystemExit(f"noxw: {error}") from error
 
@@ -275,16 +285,21 @@ def lowest(session: nox.Session) -> None:
 def wheels(session: nox.Session) -> None:
     """Build each package's sdist and wheel twice, compare the bytes, and test each wheel with the source tree absent.
 
-    `-- NAME...` takes just these packages; the files are left in `dist/`.
+    `-- NAME...` takes just these packages; the files are left in `dist/`. A pinned package is built and tested as it
+    is where it is pinned to.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
     chosen = parser.parse_args(session.posargs).names
     packages = select(session, chosen)
+    pins = pinned(session)
     try:
+        sources = pins_task.sources(tree.packages(), pins, ROOT)
+        packages = [package for package in sources if package.short in {p.short for p in packages}]
         wheels_task.build_twice(packages, ROOT / "dist")
-        wheels_task.test_alone(packages, ROOT / "dist", LOCK)
-    except wheels_task.Failed as failure:
+        names = [package.name for package in sources if package.name in pins.sources]
+        wheels_task.test_alone(packages, ROOT / "dist", lock_file(pins), pinned=names, sources=sources)
+    except (wheels_task.Failed, PinError) as failure:
         session.error(str(failure))
 
 
@@ -298,7 +313,8 @@ def compiled(session: nox.Session) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME")
     names = parser.parse_args(session.posargs).names
     try:
-        wheels_task.test_alone(compile_wheels(session, names), ROOT / "_build" / "compiled", LOCK)
+        packages = compile_wheels(session, names)
+        wheels_task.test_alone(packages, ROOT / "_build" / "compiled", LOCK, sources=tree.packages(), pinned=())
     except wheels_task.Failed as failure:
         session.error(str(failure))
 
@@ -343,8 +359,9 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
-    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train and the
-    index; `--compiled` measures compiled wheels where there are any.
+    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
+    and the making of a pin's environment, `-- pins` the last alone; `--compiled` measures compiled wheels where there
+    are any.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
@@ -352,13 +369,14 @@ def bench(session: nox.Session) -> None:
     parser.add_argument("--compiled", action="store_true", help="measure the compiled wheels where there are any")
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
-    names = arguments.names
+    names = [*arguments.names, *(["index", "pins"] if "release" in arguments.names else [])]
+    topics = {"pins": "tasks/pins/bench_pins.py", "release": "release/benchmarks/bench_release.py"}
+    beside = [ROOT / script for topic, script in topics.items() if topic in names or not names]
+    names = [name for name in names if name not in topics]
     for topic, family in (("net", "stack"), ("tls", "tls")):
         if topic in names:
             names += [package.short for package in every if package.family == family]
-    trains = sorted((ROOT / "release" / "benchmarks").glob("bench_*.py")) if not names or "release" in names else []
-    names = [*(name for name in names if name != "release"), *(["index"] if trains and names else [])]
-    packages = select(session, names)
+    packages = select(session, names) if names or not arguments.names else []
     wheels = []
     if arguments.compiled:
         try:
@@ -369,7 +387,7 @@ def bench(session: nox.Session) -> None:
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
     install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("release", "site:render"))
     files = []
-    for script in [*bench_task.scripts(packages), *trains]:
+    for script in [*bench_task.scripts(packages), *beside]:
         session.log(str(script.relative_to(ROOT)))
         files.append(bench_task.results(script, ROOT / "_build" / "bench"))
         session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
@@ -390,7 +408,7 @@ def pin(session: nox.Session) -> None:
     """Take packages from a branch or a folder, or hold versions back: `-- add|read|list|show|update|remove|try|export`.
 
     `-- add tcpip URL#BRANCH`, `-- add URL#BRANCH` (all that the branch changed), `-- add URL#pull/12`, `-- add ../net`,
-    `-- add cryptography '<47'`. Every session honours what `pins.toml` says; `wheels` builds this tree alone.
+    `-- add cryptography '<47'`. Every session honours what `pins.toml` says.
     """
     parser = options(session, "COMMAND ...")
     pin_command.add_options(parser)

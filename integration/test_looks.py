@@ -32,6 +32,8 @@ PAGES = {
     "post": "/blog/welcome/",
     "guide": "/docs/",
     "packages": "/packages/",
+    "package": "/packages/mirage-types/",
+    "releases": "/releases/",
     "links": "/links/",
     "pioneers": "/pioneers/",
     "status": "/status/",

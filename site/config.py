@@ -12,11 +12,13 @@ TREE = HERE.parent
 # What renders the site, and what it runs on: said once, beside this file.
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
 
-# The site is rendered from its content, the guide, and what the packages say of themselves.
-sources = [HERE / name for name in ("content", "diagrams", "images", "styles", "templates")]
+# The site is rendered from its content, the guide, what has been released, and what the packages say of themselves.
+sources = [HERE / name for name in ("content", "diagrams", "images", "index", "styles", "templates")]
 sources += [
     TREE / "docs",
     *sorted(TREE.glob("packages/*/*/pyproject.toml")),
+    *sorted(TREE.glob("packages/*/*/README.md")),
+    *sorted(TREE.glob("packages/*/*/CHANGELOG.md")),
     *sorted(TREE.glob("packages/*/*/changes.d")),
 ]
 

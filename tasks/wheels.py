@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .tree import ROOT, Package, packages, requirement_name
+from . import tree
+from .tree import ROOT, Package, requirement_name
 
 
 class Failed(Exception):
@@ -32,16 +34,26 @@ def build_twice(packages: list[Package], out: Path) -> None:
     print(f"{len(first)} files built twice, the same bytes both times")
 
 
-def test_alone(packages: list[Package], dist: Path, lock: Path) -> None:
+def test_alone(
+    packages: list[Package],
+    dist: Path,
+    lock: Path,
+    *,
+    sources: Sequence[Package],
+    pinned: Collection[str],
+) -> None:
     """Install each package's wheel into an empty environment and run its tests against it. Raises `Failed`.
 
-    Our own dependencies come from `dist` too; one that it lacks, because only some packages were asked for, is built.
+    Our own dependencies come from `dist` too; one that it lacks, because only some packages were asked for, is built,
+    from among `sources`. The wheels of those that are `pinned` are taken whatever bounds others have.
     """
+    every = {package.name: package for package in sources}
     for package in packages:
-        for other in _missing_dependencies(package, dist):
+        for other in _missing_dependencies(package, dist, every):
             build(other, dist)
+    options = overrides([every[name] for name in pinned], dist)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        outcomes = list(pool.map(lambda package: (package, _test_one(package, dist, lock)), packages))
+        outcomes = list(pool.map(lambda package: (package, _test_one(package, dist, lock, options)), packages))
     bad = [package for package, output in outcomes if output is not None]
     for package, output in outcomes:
         if output is not None:
@@ -50,7 +62,32 @@ def test_alone(packages: list[Package], dist: Path, lock: Path) -> None:
         raise Failed(f"these wheels fail their own tests: {', '.join(p.name for p in bad)}")
 
 
-def _test_one(package: Package, dist: Path, lock: Path) -> str | None:
+def overrides(pinned: Sequence[Package], dist: Path) -> list[str]:
+    """The option that makes the wheels of pinned packages beat every bound; its file is written into `dist`."""
+    if not pinned:
+        return []
+    for package in pinned:
+        if not list(dist.glob(f"{package.name.replace('-', '_')}-*.whl")):
+            build(package, dist)
+    file = dist / "overrides.txt"
+    file.write_text("".join(f"{package.name} @ {find(package, dist).as_uri()}\n" for package in pinned))
+    return ["--override", str(file)]
+
+
+def installation(package: Package, dist: Path, lock: Path, python: Path, options: list[str]) -> list[str]:
+    """The command that installs a package's wheel, and what its tests need, for a Python."""
+    extras = f"[{','.join(package.extras)}]" if package.extras else ""
+    wanted = f"{package.name}{extras} @ {find(package, dist).as_uri()}"
+    install = ["uv", "pip", "install", "--quiet", "--python", str(python), "--find-links", str(dist), wanted]
+    install += ["--constraint", str(lock), *options]
+    # uv would take a file of the same name and version from its cache, built when the tree was another.
+    install += [argument for ours in tree.packages() for argument in ("--refresh-package", ours.name)]
+    if package.group("test"):
+        install += ["--group", f"{package.path / 'pyproject.toml'}:test"]
+    return install
+
+
+def _test_one(package: Package, dist: Path, lock: Path, options: list[str]) -> str | None:
     """The output of a failed run, or None when the wheel passed."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
@@ -62,14 +99,7 @@ def _test_one(package: Package, dist: Path, lock: Path) -> str | None:
             shutil.copy(ROOT / shared, place / shared)
         shutil.copytree(ROOT / "tasks", place / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
         python = place / ".venv" / "bin" / "python"
-        extras = f"[{','.join(package.extras)}]" if package.extras else ""
-        wanted = f"{package.name}{extras} @ {find(package, dist).as_uri()}"
-        install = ["uv", "pip", "install", "--quiet", "--python", str(python), "--find-links", str(dist), wanted]
-        install += ["--constraint", str(lock)]
-        # uv would take a file of the same name and version from its cache, built when the tree was another.
-        install += [argument for ours in packages() for argument in ("--refresh-package", ours.name)]
-        if package.group("test"):
-            install += ["--group", f"{package.path / 'pyproject.toml'}:test"]
+        install = installation(package, dist, lock, python, options)
         environment = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"}}
         environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"
         for command in (
@@ -92,9 +122,8 @@ def _test_one(package: Package, dist: Path, lock: Path) -> str | None:
     return None
 
 
-def _missing_dependencies(package: Package, dist: Path) -> list[Package]:
+def _missing_dependencies(package: Package, dist: Path, by_name: Mapping[str, Package]) -> list[Package]:
     """Our own packages that this one and its tests need, directly or not, and that `dist` does not hold."""
-    by_name = {p.name: p for p in packages()}
     reached, queue = set[str](), [package.name]
     while queue:
         one = by_name[queue.pop()]

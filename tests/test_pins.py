@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks import wheels
 from tasks.pins import apply, command, difference
 from tasks.pins.edit import put, remove
 from tasks.pins.model import PinError, Pins, parse
@@ -139,6 +140,54 @@ def test_a_pin_goes_once_the_base_has_it(root: Path, fork: Path) -> None:
     assert not apply.current(root)
 
 
+@pytest.mark.parametrize("how", ["squash", "rebase", "others", "same file"])
+def test_a_pin_goes_once_the_base_has_its_change(root: Path, fork: Path, how: str) -> None:
+    """A squashed or rebased branch leaves its files and not its revision; later work on them does not matter."""
+    module = "packages/core/low/src/mirage/low/__init__.py"
+    lines = [f"LINE_{n} = {n}\n" for n in range(30)]
+    if how == "same file":  # the base changes it too, elsewhere, so that it never is as on the branch
+        for place in (root, fork):
+            (place / module).write_text("WORD = 'base'\n" + "".join(lines))
+            git(place, "add", "-A")
+        git(root, "commit", "-qm", "longer")
+        git(fork, "reset", "-q", "--hard")
+        git(fork, "fetch", "-q", str(root), "HEAD")
+        git(fork, "reset", "-q", "--hard", "FETCH_HEAD")
+        (fork / module).write_text("WORD = 'fork'\n" + "".join(lines))
+        git(fork, "commit", "-qam", "fix")
+        (root / module).write_text("WORD = 'base'\n" + "".join([*lines[:-1], "LINE_29 = 'other'\n"]))
+        git(root, "commit", "-qam", "meanwhile")
+    put_package(root, "high", "0.1.1", '["mirage-low>=0.1"]', "base")
+    git(root, "commit", "-qam", "meanwhile")
+    pin(root, "add", f"{fork}#fix/rst")
+    assert apply.settle(root, {"mirage-low"}) == []
+    git(root, "fetch", "-q", str(fork), "fix/rst")
+    if how == "rebase":
+        git(root, "cherry-pick", "FETCH_HEAD")
+    else:
+        git(root, "merge", "-q", "--squash", "FETCH_HEAD")
+        git(root, "commit", "-qm", "squashed")
+    if how == "others":
+        put_package(root, "low", "0.9.1", "[]", "later")
+        git(root, "commit", "-qam", "more")
+    assert "merged" in pin(root, "list")
+    (said,) = apply.settle(root, {"mirage-low"})
+    assert "is in the base now" in said
+    assert not apply.current(root)
+
+
+def test_a_pin_stays_while_the_base_has_a_part_of_its_change(root: Path, fork: Path) -> None:
+    """Another squash of the same branch, before its last commit, is not the pinned revision."""
+    git(root, "fetch", "-q", str(fork), "fix/rst")
+    git(root, "merge", "-q", "--squash", "FETCH_HEAD")
+    git(root, "commit", "-qm", "squashed")
+    put_package(fork, "low", "0.9.0", "[]", "once more")
+    git(fork, "commit", "-qam", "more")
+    pin(root, "add", f"{fork}#fix/rst")
+    assert apply.settle(root, {"mirage-low"}) == []
+    assert "merged" not in pin(root, "list")
+
+
 def test_a_pull_requests_text_pins(root: Path, fork: Path, tmp_path: Path) -> None:
     """Each line that asks for a branch is the same as adding it; a text without one changes nothing."""
     text = tmp_path / "body.md"
@@ -199,7 +248,7 @@ def test_uv_installs_what_is_pinned(root: Path, fork: Path, tmp_path: Path, monk
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k != "VIRTUAL_ENV"}
 
     def word() -> str:
-        pins = apply.current(root)
+        pins = apply.fetched(packages(root), apply.current(root), root)
         options = [*apply.arguments(packages(root), pins), *apply.constraint_files(pins, tmp_path / "pins")]
         install = ["uv", "pip", "install", "-q", "--offline", "--python", str(python), *options]
         subprocess.run(install, env=environment, check=True)
@@ -218,6 +267,35 @@ def test_uv_installs_what_is_pinned(root: Path, fork: Path, tmp_path: Path, monk
         assert word() == f"{edit}\n"
     pin(root, "remove", "low")
     assert word() == "base\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("uv"), reason="needs uv: ./noxw puts its own on the path")
+def test_wheels_are_built_from_where_packages_are_pinned(
+    root: Path, fork: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the branch, also in a clone that never fetched it; installed whatever others' ceilings say."""
+    pin(root, "add", f"{fork}#fix/rst")
+    shutil.rmtree(root / "_build")
+    pins = apply.current(root)
+    sources = apply.sources(packages(root), pins, root)
+    assert [p.path for p in sources if p.short == "high"] == [root / "packages" / "core" / "high"]
+    assert [p.pyproject["project"]["version"] for p in sources if p.short == "low"] == ["0.9.0"]
+    dist, lock = tmp_path / "dist", tmp_path / "lock.txt"
+    wheels.build_twice(sources[1:], dist)
+    lock.write_text("")
+    overrides = wheels.overrides(sources[:1], dist)
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run(["uv", "venv", "-q", "--python", sys.executable, str(python.parent.parent)], check=True)
+    install = wheels.installation(sources[1], dist, lock, python, overrides)
+    subprocess.run([*install, "--no-index"], check=True)
+    program = "import mirage.high, mirage.low; print(mirage.low.WORD)"
+    said = subprocess.run([str(python), "-I", "-c", program], check=True, capture_output=True, text=True).stdout
+    assert said == "fork\n"
+    shutil.rmtree(fork)
+    shutil.rmtree(root / "_build")
+    with pytest.raises(PinError, match="cannot be had from there any more"):
+        apply.sources(packages(root), pins, root)
 
 
 TEXT = st.text(alphabet="ab \"'#\\=[]é", max_size=12)

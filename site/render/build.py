@@ -18,13 +18,16 @@ from typing import Any, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from mirage.index import chart
 
-from . import feeds, graph, tree
+from . import feeds, graph, tree, views
 from .check import check_links, key_of
 from .errors import ContentError, Problem
-from .load import Content, Sources, load
+from .highlight import code_block
+from .load import INDEX, Content, Sources, load
 from .markdown import Rendered, Renderer
 from .model import Entry, Guide, Package, Pioneer, System
+from .published import Publication, Shelf, shelve
 
 __all__ = ["build", "write"]
 
@@ -99,6 +102,25 @@ class Standing:
         return bool(self.answered_by)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A release train, what somebody wrote of it, and what the changelogs say of its releases."""
+
+    train: views.TrainView
+    notes: Shown | None
+    log: list[views.Changes]
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return str(self.notes.meta.title) if self.notes else self.train.title
+
+    @property
+    def summary(self) -> str:
+        """What it brought, in a sentence."""
+        return str(self.notes.meta.summary) if self.notes else self.train.summary
+
+
 @dataclass(slots=True)
 class _Builder:
     sources: Sources
@@ -113,8 +135,15 @@ class _Builder:
     guides: dict[str, str] = field(init=False)
     """The address of the guide page about each package that has one."""
     standings: tuple[Standing, ...] = field(init=False)
+    shelf: Shelf = field(init=False)
+    packages: dict[str, views.PackageView] = field(init=False)
+    trains: tuple[views.TrainView, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        content = self.content
+        self.shelf = shelve(content.publications, self.sources.index, INDEX, content.site.url)
+        self.packages = views.package_views(content.packages, content.publications, self.shelf)
+        self.trains = views.train_views(content.publications)
         self.renderer = Renderer(self.sources.root, self._addresses())
         self.environment = self._environment()
         about = [page for page in self.content.guide if page.meta.package]
@@ -137,8 +166,11 @@ class _Builder:
         self._check_references()
         if self.problems:
             raise ContentError(self.problems)
-        self._sections(shown)
-        self._feeds(shown)
+        trains = [_Told(train, _notes(train, shown["releases"]), self._logged(train.releases)) for train in self.trains]
+        self._sections(shown, trains)
+        self._feeds(shown, trains)
+        for key, value in self.shelf.tree.items():
+            self._put(key, value)
         self._put(LINKS, _json({link.id: link.meta.url for link in content.links}))
         self._put("sitemap.xml", feeds.sitemap(self.changed.items(), content.site.url))
         self._put("robots.txt", f"User-agent: *\nAllow: /\n\nSitemap: {content.site.url}/sitemap.xml\n".encode())
@@ -163,6 +195,10 @@ class _Builder:
         addresses = {entry.file.as_posix(): f"{folder}{entry.id}/" for folder, entries in folders for entry in entries}
         addresses |= {link.file.as_posix(): f"/links/{link.id}" for link in content.links}
         addresses |= {page.file.as_posix(): f"/{page.id}/" for page in content.pages.values()}
+        addresses |= {
+            (package.file.parent / "README.md").as_posix(): views.package_address(package.name)
+            for package in content.packages
+        }
         return addresses | {"docs/index.md": "/docs/"}
 
     def _redirects(self) -> frozenset[str]:
@@ -183,9 +219,12 @@ class _Builder:
             icon=self._asset("icon.svg", (self.sources.site / "images" / "icon.svg").read_bytes()),
             drawing=self._drawing,
             change_kinds=tree.CHANGE_KINDS,
+            code=code_block,
+            package_address=views.package_address,
         )
         environment.filters["day"] = _day
         environment.filters["grouped"] = _grouped_by
+        environment.filters["octets"] = _octets
         return environment
 
     def _asset(self, name: str, content: bytes) -> str:
@@ -234,6 +273,10 @@ class _Builder:
             if name not in self.content.pages:
                 message = f"this page is missing: {name}.md"
                 self.problems.append(Problem("site/content/pages", 1, message))
+        trains = {train.id for train in self.trains}
+        for release in self.content.releases:
+            if release.id not in trains:
+                self._problem(release, f"no release of {INDEX} came with a train {release.id!r}")
         urls: dict[str, Entry[Any]] = {}
         for link in self.content.links:
             other = urls.setdefault(link.meta.url, link)
@@ -263,8 +306,11 @@ class _Builder:
 
     # Pages
 
-    def _sections(self, shown: dict[str, tuple[Shown, ...]]) -> None:
-        common: dict[str, Any] = dict(shown, packages=self.content.packages, guides=self.guides)
+    def _sections(self, shown: dict[str, tuple[Shown, ...]], trains: list[_Told]) -> None:
+        common: dict[str, Any] = dict(shown, packages=self.content.packages, guides=self.guides, shelf=self.packages)
+        common["publications"] = self.content.publications
+        common["trains"] = trains
+        common["gone"] = [view for view in self.packages.values() if view.package is None]
         common["standings"] = [standing for standing in self.standings if standing.system.origin == "review"]
         common["beneath"] = [standing for standing in self.standings if standing.system.origin == "upstream"]
         common["graph"] = graph.drawing(self.content.packages)
@@ -277,9 +323,8 @@ class _Builder:
         self._guide(shown["guide"], common)
         for name in ("packages", "links", "talks", "community", "pioneers", "status"):
             self._page(f"/{name}/", f"{name}.html", name, common, page=self.pages[name])
-        self._page("/releases/", "releases.html", "releases", common, changes=self._unreleased())
-        for release in shown["releases"]:
-            self._page(release.address, "release.html", "releases", common, changed=release.meta.date, release=release)
+        self._packages(common)
+        self._releases(common)
         for notes in shown["meetings"]:
             self._page(notes.address, "meeting.html", "community", common, changed=notes.meta.date, notes=notes)
         for project in shown["pioneers"]:
@@ -302,24 +347,66 @@ class _Builder:
                 page.address, "guide-page.html", "docs", common, page=page, groups=groups, before=before, after=after
             )
 
+    def _packages(self, common: dict[str, Any]) -> None:
+        waiting = {package.name: changes for package, changes in self._unreleased()}
+        for view in self.packages.values():
+            about = self._described(view)
+            self._page(
+                view.address,
+                "package.html",
+                "packages",
+                common,
+                changed=view.releases[0].date if view.releases else None,
+                view=view,
+                about=about,
+                waiting=waiting.get(view.name, []),
+                log=self._logged(view.releases),
+            )
+
+    def _described(self, view: views.PackageView) -> Markup | None:
+        """What a package's README says, if it says anything."""
+        if view.package is None or not view.package.readme:
+            return None
+        return self._text(view.package.readme, view.package.file.parent / "README.md", top=3, slugs={})
+
+    def _releases(self, common: dict[str, Any]) -> None:
+        growth = Markup(chart(self.shelf.days, style="")) if self.shelf.days else None  # noqa: S704  # our own drawing
+        self._page("/releases/", "releases.html", "releases", common, changes=self._unreleased(), growth=growth)
+        for told in common["trains"]:
+            self._page(told.train.address, "release.html", "releases", common, changed=told.train.date, told=told)
+
+    def _logged(self, releases: Iterable[Publication]) -> list[views.Changes]:
+        """What the packages' changelogs say of some releases."""
+        out = []
+        slugs: dict[str, int] = {}
+        for one in releases:
+            package = self.packages[one.name].package
+            for part in package.log if package else ():
+                if part.version == str(one.version) and part.body.strip():
+                    text = self._text(part.body, part.file, part.line, top=4, slugs=slugs)
+                    out.append(views.Changes(one.name, views.package_address(one.name), one.version, text))
+        return out
+
+    def _text(self, body: str, file: Path, line: int = 1, *, top: int, slugs: dict[str, int]) -> Markup:
+        """A part of a page from a file of a package; what is wrong with it is noted."""
+        try:
+            return self.renderer.render(body, file, line, top=top, slugs=slugs).html
+        except ContentError as error:
+            self.problems.extend(error.problems)
+            return Markup()
+
     def _unreleased(self) -> list[tuple[Package, list[tuple[str, Markup]]]]:
         """The packages that have changes since their last release, each change with its kind."""
         out = []
         for package in self.content.packages:
-            changes = []
-            for change in package.changes:
-                try:
-                    text = self.renderer.render(change.body, change.file, top=4)
-                except ContentError as error:
-                    self.problems.extend(error.problems)
-                    continue
-                changes.append((change.kind, text.html))
+            slugs: dict[str, int] = {}
+            changes = [(c.kind, self._text(c.body, c.file, top=4, slugs=slugs)) for c in package.changes]
             if changes:
                 order = list(tree.CHANGE_KINDS)
                 out.append((package, sorted(changes, key=lambda change: order.index(change[0]))))
         return out
 
-    def _feeds(self, shown: dict[str, tuple[Shown, ...]]) -> None:
+    def _feeds(self, shown: dict[str, tuple[Shown, ...]], trains: list[_Told]) -> None:
         posts = tuple(
             feeds.Item(
                 post.address, post.meta.title, post.meta.date, post.meta.updated or post.meta.date, post.meta.summary,
@@ -329,15 +416,15 @@ class _Builder:
         )  # fmt: skip
         releases = tuple(
             feeds.Item(
-                item.address,
-                item.meta.title,
-                item.meta.date,
-                item.meta.date,
-                item.meta.summary,
-                item.text.html,
+                told.train.address,
+                told.title,
+                told.train.date,
+                told.train.date,
+                told.summary,
+                self._said(told),
                 "release",
             )
-            for item in shown["releases"]
+            for told in trains
         )
         links = tuple(
             feeds.Item(
@@ -354,6 +441,11 @@ class _Builder:
             feeds.Feed("/atom.xml", title, "Articles, releases and links", "/", tuple(everything)),
         ):
             self._put(feed.address[1:], feeds.atom(feed, site.url, site.author, site.started))
+
+    def _said(self, told: _Told) -> Markup:
+        """A train's page without its frame, for the feed."""
+        values = {"told": told, "shelf": self.packages}
+        return Markup(self.environment.get_template("train.html").render(values).strip())  # noqa: S704  # a template's
 
     def _page(
         self,
@@ -387,6 +479,18 @@ _MONTHS = (
 def _day(date: datetime.date) -> str:
     """A date in words, whatever the locale of the machine that builds."""
     return f"{date.day} {_MONTHS[date.month - 1]} {date.year}"
+
+
+def _notes(train: views.TrainView, releases: tuple[Shown, ...]) -> Shown | None:
+    """What somebody wrote of a train, if anybody did."""
+    return next((shown for shown in releases if shown.id == train.id), None)
+
+
+def _octets(size: int) -> str:
+    """A size as a reader wants it."""
+    return (
+        f"{size:,} octets" if size < 10_000 else f"{size / 1000:,.0f} kB" if size < 10**6 else f"{size / 10**6:,.1f} MB"
+    )
 
 
 def _grouped_by(items: Iterable[Any], path: str) -> list[tuple[Any, list[Any]]]:

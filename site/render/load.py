@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import frontmatter, tree
+from . import frontmatter, published, tree
 from .errors import ContentError, Problem
 from .model import (
     Entry,
@@ -25,8 +25,12 @@ from .model import (
     System,
     Talk,
 )
+from .published import Publication
 
-__all__ = ["Content", "Sources", "load"]
+__all__ = ["INDEX", "Content", "Sources", "load"]
+
+INDEX = "site/index"
+"""The folder of what has been released, as messages name it."""
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -42,11 +46,12 @@ class Sources:
     site: Path
     docs: Path
     packages: Path
+    index: Path
 
     @classmethod
     def of(cls, root: Path) -> Sources:
         """The folders of a source tree of the project."""
-        return cls(root, root / "site", root / "docs", root / "packages")
+        return cls(root, root / "site", root / "docs", root / "packages", root / "site" / "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Content:
     pioneers: tuple[Entry[Pioneer], ...]
     systems: tuple[System, ...]
     packages: tuple[Package, ...]
+    publications: tuple[Publication, ...]
+    """What has been released, the newest first."""
 
 
 class _Reader:
@@ -137,6 +144,7 @@ def load(sources: Sources) -> Content:
     site = reader.attempt(reader.site, None)
     packages = reader.attempt(lambda: tree.packages(sources.packages, sources.root), _NO_PACKAGES)
     systems = reader.attempt(lambda: reader.systems(packages), _NO_SYSTEMS)
+    publications = reader.attempt(lambda: published.read(sources.index, INDEX), _NO_PUBLICATIONS)
     pages = reader.entries(Page, content / "pages")
     posts = reader.entries(Post, content / "blog")
     guide = reader.entries(Guide, sources.docs)
@@ -168,10 +176,12 @@ def load(sources: Sources) -> Content:
         pioneers=tuple(sorted(pioneers, key=lambda project: (_STEPS.index(project.meta.difficulty), project.id))),
         systems=systems,
         packages=packages,
+        publications=publications,
     )
 
 
 _NO_PACKAGES: tuple[Package, ...] = ()
+_NO_PUBLICATIONS: tuple[Publication, ...] = ()
 _NO_SYSTEMS: tuple[System, ...] = ()
 _STREAMS = ("origins", "papers", "standards", "tools")
 _STEPS = ("gentle", "steady", "steep")

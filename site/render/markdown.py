@@ -88,12 +88,22 @@ class Renderer:
         for name in ("fence", "code_block", "table_open", "table_close", "figure"):
             self._markdown.add_render_rule(name, globals()[f"_{name}"])
 
-    def render(self, text: str, file: Path, line: int = 1, title: str | None = None, *, top: int = 2) -> Rendered:
+    def render(
+        self,
+        text: str,
+        file: Path,
+        line: int = 1,
+        title: str | None = None,
+        *,
+        top: int = 2,
+        slugs: dict[str, int] | None = None,
+    ) -> Rendered:
         """Render the Markdown that starts on `line` of `file`. Raises `ContentError` with all its problems.
 
         Headings are moved so that the highest is of level `top`; `title` is the page's own, shown by its template.
+        Texts that stand on one page share `slugs`, so that no two headings get one id.
         """
-        job = _Job(file, line)
+        job = _Job(file, line, {} if slugs is None else slugs)
         environment: dict[str, Any] = {"job": job}
         tokens = self._markdown.parse(text, environment)
         tokens = self._drop_title(tokens, title)

@@ -16,6 +16,7 @@ __all__ = [
     "Entry",
     "Guide",
     "Link",
+    "Logged",
     "Meeting",
     "Package",
     "Page",
@@ -92,13 +93,11 @@ class Guide:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A published release; the body is its notes."""
+    """What somebody says of a release train; the body is its notes. What it released, `site/index` knows."""
 
     title: str
     date: datetime.date
     summary: str
-    packages: tuple[str, ...]
-    """Each as NAME VERSION."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +167,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """A release's part of a package's CHANGELOG.md."""
+
+    version: str
+    body: str
+    file: Path
+    line: int
+    """The line of the file that the body starts on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """A package of the tree, as its own pyproject.toml describes it."""
 
@@ -181,3 +191,9 @@ class Package:
     """The distributions of this project that it needs."""
     changes: tuple[Change, ...]
     file: Path
+    needs: tuple[str, ...] = ()
+    """All that it needs, as requirements."""
+    log: tuple[Logged, ...] = ()
+    """What past releases changed, the newest first."""
+    readme: str = ""
+    """Its README's Markdown, without the title."""

@@ -27,5 +27,11 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def pages(files: dict[str, bytes]) -> dict[str, str]:
-    """The rendered site's pages as text."""
-    return {key: value.decode("utf-8") for key, value in files.items() if key.endswith(".html")}
+    """The rendered site's pages for people, as text."""
+    return pages_of(files)
+
+
+def pages_of(files: dict[str, bytes]) -> dict[str, str]:
+    """The pages of a rendered tree that are for people, as text."""
+    found = {key: value for key, value in files.items() if key.endswith(".html") and not key.startswith("simple/")}
+    return {key: value.decode("utf-8") for key, value in found.items()}

@@ -1,8 +1,8 @@
 """The website's own code: what runs in the unikernel beside the libraries.
 
 `site` makes the service from two devices: the store that the rendered pages lie in, and the console. It adds to static
-files what they cannot do by themselves: the redirects of the link log, a page for each error, an address for health
-checks, and the headers that a browser is to obey.
+files what they cannot do by themselves: the redirects of the link log, the package index's choice of form, a page for
+each error, an address for health checks, and the headers that a browser is to obey.
 
 Invariant: nothing is read from the store before a request needs it but the table of links and the error pages, so that
 starting costs the same however large the site is.
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 
-from mirage.cohttp.message import Headers, Request, Response
+from mirage.cohttp.message import Request, Response
 from mirage.cohttp.static import static
 from mirage.opium import STR, App, HttpError, Renderer, after, plain_page, redirect, root, security_headers, text
 from mirage.types import Console, KeyValueRO
+
+from .repository import repository, retyped
 
 __all__ = ["site"]
 
@@ -53,6 +55,7 @@ def site(files: KeyValueRO, console: Console) -> App:
     pages = static(files, cache_control=_lifetime)
     for feed in FEEDS:
         app.get(feed, after(pages, _as_atom))
+    repository(app, files, pages)
     app.mount(root, pages)
     console.write(f"website: {len(links)} entries in the link log, pages from a {type(files).__name__}\n".encode())
     return app
@@ -69,14 +72,10 @@ def _error_pages(files: KeyValueRO) -> Renderer:
 
 
 def _lifetime(key: str) -> str:
-    """How long a cache may keep a file: what is named by its content never changes."""
-    return "public, max-age=31536000, immutable" if key.startswith("assets/") else "no-cache"
+    """How long a cache may keep a file: what is named by its content never changes, nor does what was released."""
+    return "public, max-age=31536000, immutable" if key.startswith(("assets/", "files/")) else "no-cache"
 
 
 def _as_atom(request: Request, response: Response) -> Response:
     """A feed under its own media type, which no suffix of a file tells (RFC 4287 section 7)."""
-    if "content-type" not in response.headers or response.status not in {200, 206}:
-        return response
-    fields = [field for field in response.headers.raw if field[0] != b"content-type"]
-    fields.append((b"content-type", b"application/atom+xml; charset=utf-8"))
-    return Response(response.status, Headers.from_raw(fields), response.body)
+    return retyped(response, "application/atom+xml; charset=utf-8")

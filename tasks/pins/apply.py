@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from ..tree import Package, canonical
 from .edit import remove
-from .model import FILE, PathPin, Pins, read
+from .model import FILE, GitPin, PathPin, Pins, read
 from .source import Repository, git
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "constraint_files",
     "current",
     "export",
+    "fetched",
     "file_of",
     "lines",
     "lock_without",
     "passed_over",
     "settle",
+    "sources",
     "state",
 ]
 
@@ -49,7 +52,7 @@ def settle(root: Path, ours: set[str]) -> list[str]:
     repository = Repository(root)
     said = []
     for pin in pins.git.values():
-        if pin.name in ours and repository.merged(pin.rev):
+        if pin.name in ours and repository.merged(pin.rev, pin.subdirectory):
             file.write_text(remove(file.read_text(), "git", pin.name))
             said.append(
                 f"{pin.name}: {pin.followed} at {pin.rev[:12]} is in the base now; its pin is gone from {file.name}"
@@ -67,6 +70,33 @@ def arguments(packages: list[Package], pins: Pins) -> list[str]:
         else:
             found += [pin.requirement(f"[{','.join(package.extras)}]" if package.extras else "")]
     return found
+
+
+def sources(packages: list[Package], pins: Pins, root: Path) -> list[Package]:
+    """The packages, each with the folder that its source is in: the tree's own, or the pin's. Raises `PinError`."""
+    return [
+        replace(package, path=_place(pins.sources[package.name], root)) if package.name in pins.sources else package
+        for package in packages
+    ]
+
+
+def fetched(packages: list[Package], pins: Pins, root: Path) -> Pins:
+    """The pins, those of these packages that are to git as pins to folders here: what uv is told. Raises `PinError`.
+
+    From its address uv would fetch a branch once more, and look through all of its repository for the one package.
+    """
+    ours = {package.name for package in packages}
+    taken = {n: PathPin(n, _place(pin, root), pin.version) for n, pin in pins.git.items() if n in ours}
+    others = {name: pin for name, pin in pins.git.items() if name not in taken}
+    return replace(pins, git=others, path={**pins.path, **taken})
+
+
+def _place(pin: GitPin | PathPin, root: Path) -> Path:
+    """The folder of a pinned package's source; of a git pin, one that is made and then stays."""
+    if isinstance(pin, PathPin):
+        return pin.path.resolve()
+    target = root.resolve() / "_build" / "pins" / "source" / f"{pin.name}-{pin.rev}"
+    return Repository(root).export(pin.url, pin.ref, pin.rev, pin.subdirectory, target)
 
 
 def constraint_files(pins: Pins, folder: Path) -> list[str]:

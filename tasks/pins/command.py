@@ -174,7 +174,7 @@ def _states(root: Path, packages: list[Package], pins: Pins, pin: GitPin | PathP
         found.append(f"in conflict with its hold {hold.spec}")
     if isinstance(pin, GitPin):
         repository = Repository(root)
-        if pin.name in {p.name for p in packages} and repository.merged(pin.rev):
+        if pin.name in {p.name for p in packages} and repository.merged(pin.rev, pin.subdirectory):
             found.append("merged")
         try:
             now = repository.resolve(pin.url, pin.ref)

@@ -84,7 +84,9 @@ def _measure(root: Path, pins: Path | None, benches: Sequence[str]) -> Measured:
     said = [line for line in result.stdout.splitlines() if line.strip()]
     if result.returncode:
         wrong = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("nox >")]
-        return Measured(False, seconds, tail=(wrong or said or ["failed"])[-1])
+        # What the build said of itself tells more than that it failed.
+        reasons = [line.removeprefix("  | ") for line in said if line.startswith("  | mirage: ")]
+        return Measured(False, seconds, tail=(reasons or wrong or said or ["failed"])[-1])
     figures: dict[str, float] = {}
     for name in benches:
         bench = subprocess.run([*nox, "-s", "bench", "--", name], cwd=root, env=environment, check=False)

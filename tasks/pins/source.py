@@ -6,8 +6,11 @@ here changes and a fetch brings only what is new.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ __all__ = ["Found", "Repository", "git", "parse_target"]
 
 SECONDS = 60
 """How long git may take to reach a repository."""
+_LOOKED_AT = 500
+"""How many commits that touch a package are looked through for one that has a pin's change."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,32 @@ class Repository:
             self._remote("fetch", "--quiet", "--no-tags", "--", url, f"+{ref}:refs/pins/{rev}", what=f"{ref} of {url}")
         return rev
 
+    def export(self, url: str, ref: str, rev: str, subdirectory: str, target: Path) -> Path:
+        """The files of a revision's folder, written into `target` unless they are there; the folder. Raises `PinError`.
+
+        A revision that is not here is fetched: by its own name, or with the branch that it was seen on.
+        """
+        if target.exists():
+            return target
+        if not self._has(rev):
+            for wanted in (rev, ref):
+                with contextlib.suppress(PinError):  # some servers give revisions only by the name of a branch
+                    self._remote("fetch", "--quiet", "--no-tags", "--", url, f"+{wanted}:refs/pins/{rev}", what=url)
+                if self._has(rev):
+                    break
+            else:
+                raise PinError(f"{rev[:12]}, to which {ref} of {url} is pinned, cannot be had from there any more")
+        scratch = target.with_name(f"{target.name}.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        archive = scratch.with_suffix(".tar")
+        self._git("archive", "--format=tar", f"--output={archive}", f"{rev}:{subdirectory}")
+        with tarfile.open(archive) as tar:
+            tar.extractall(scratch, filter="data")
+        archive.unlink()
+        scratch.replace(target)
+        return target
+
     def packages(self, rev: str) -> list[Found]:
         """Every package that a fetched revision holds: this project's layout, or one package at its root."""
         files = self._git("ls-tree", "-r", "--name-only", rev).splitlines()
@@ -87,11 +118,35 @@ class Repository:
         files = self._git("diff", "--name-only", base, rev).splitlines()
         return [p for p in self.packages(rev) if any(f.startswith(f"{p.subdirectory}/") for f in files)]
 
-    def merged(self, rev: str) -> bool:
-        """Whether this tree's HEAD has the revision."""
-        if git(self.root, "cat-file", "-e", f"{rev}^{{commit}}").returncode:
+    def merged(self, rev: str, subdirectory: str = "") -> bool:
+        """Whether this tree's HEAD has the revision, or what it changed in a package's folder.
+
+        The second is what is left of a branch that was squashed or rebased: since it left the base, some revision had
+        the files that it changed just as it has them, or some commit made just its change. Asks no other machine: of a
+        revision that was never fetched only the first is known.
+        """
+        if git(self.root, "merge-base", "--is-ancestor", rev, "HEAD").returncode == 0:
+            return True
+        if not (self.cache / "HEAD").exists() or git(self.cache, "cat-file", "-e", f"{rev}^{{commit}}").returncode:
             return False
-        return git(self.root, "merge-base", "--is-ancestor", rev, "HEAD").returncode == 0
+        head = self.head()
+        base = git(self.cache, "merge-base", head, rev).stdout.strip()
+        below = ["--", subdirectory] if subdirectory else []
+        names = git(self.cache, "diff", "--name-only", "-z", "--no-renames", base, rev, *below).stdout.split("\0")
+        files = ["--", *filter(None, names)]
+        if not base or len(files) == 1:
+            return False
+        since = git(self.cache, "rev-list", f"--max-count={_LOOKED_AT}", f"{base}..{head}", *files).stdout.split()
+        if any(git(self.cache, "diff", "--quiet", rev, one, *files).returncode == 0 for one in since):
+            return True
+        ours = self._patches("diff", base, rev, *below)
+        return bool(ours & self._patches("log", "-p", f"--max-count={_LOOKED_AT}", f"{base}..{head}", *below))
+
+    def _patches(self, *arguments: str) -> set[str]:
+        """What identifies the changes that a git command shows, wherever in their files they stand."""
+        shown = git(self.cache, *arguments)
+        said = git(self.cache, "patch-id", "--stable", text=shown.stdout)
+        return {line.split()[0] for line in said.stdout.splitlines()}
 
     def head(self) -> str:
         """The base's revision."""
@@ -131,14 +186,22 @@ class Repository:
         return result.stdout
 
 
-def git(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder. It never asks: neither for a password nor for a host's key."""
+def git(place: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run git in a folder, with a text to read. It never asks: neither for a password nor for a host's key."""
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes", "LC_ALL": "C"}
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         environment.pop(name, None)
     command = ["git", *arguments]
     return subprocess.run(
-        command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
+        command,
+        cwd=place,
+        env=environment,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+        timeout=SECONDS,
     )
 
 

@@ -179,6 +179,15 @@ def test_opam_finds_nothing_to_say(index: tuple[dict[str, bytes], str], tmp_path
     assert run("opam", "lint", "-s", *files, env=env).strip() == ""
 
 
+@pytest.mark.tool("opam")
+def test_opam_installs_from_wherever_the_index_is(tmp_path: Path) -> None:
+    """An index made for one address is served at another, and opam takes the files from there."""
+    with served(build(FILES, base="https://packages.invalid/")) as (_, base):
+        here = Opam(base, tmp_path)
+        here.install("mirage-hello")
+        assert here.says(HELLO_SAYS) == "two"
+
+
 def test_dates_are_honoured(index: tuple[dict[str, bytes], str], tmp_path: Path) -> None:
     """PEP 700: uv can look at the index as it was."""
     tree, base = index

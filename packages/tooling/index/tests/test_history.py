@@ -50,3 +50,10 @@ def test_a_chart_is_well_formed_and_inside_its_frame(steps: list[tuple[int, int,
 def test_both_themes_are_drawn() -> None:
     """The colours follow the reader's choice."""
     assert "prefers-color-scheme: dark" in chart([Day(date(2026, 1, 1), 1, 1)])
+
+
+def test_a_page_brings_its_own_style() -> None:
+    """Without a style sheet nothing in the drawing styles itself, so a strict policy of the page holds."""
+    plain = chart([Day(date(2026, 1, 1), 1, 1)], style="")
+    assert "style" not in plain
+    ET.fromstring(plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,19 @@ def test_an_unchanged_page_is_not_sent_again() -> None:
     found = answer(TREE, "/simple/", PIP)
     assert answer(TREE, "/simple/", PIP, found.fields["ETag"]).status == 304
     assert "immutable" in answer(TREE, "/files/mirage-a/mirage_a-1-py3-none-any.whl").fields["Cache-Control"]
+
+
+def test_opam_finds_a_file_by_its_digest() -> None:
+    """What `archive-mirrors` in opam's `repo` promises; another digest, or a digest of something else, is not there."""
+    assert b'archive-mirrors: "cache"' in TREE["opam/repo"]
+    body = TREE["files/mirage-a/mirage_a-1-py3-none-any.whl"]
+    digest = hashlib.sha256(body).hexdigest()
+    found = answer(TREE, f"/opam/cache/sha256/{digest[:2]}/{digest}")
+    assert (found.status, found.body) == (200, body)
+    assert "immutable" in found.fields["Cache-Control"]
+    page = hashlib.sha256(TREE["simple/index.html"]).hexdigest()
+    for wrong in (f"00/{digest}", f"{page[:2]}/{page}", "00/" + "0" * 64):
+        assert answer(TREE, f"/opam/cache/sha256/{wrong}").status == 404
 
 
 @given(target=st.text(max_size=30), accept=st.text(max_size=60))

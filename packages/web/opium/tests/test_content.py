@@ -11,6 +11,7 @@ from mirage.opium import (
     HttpError,
     Request,
     Response,
+    accepted,
     cookies,
     error_pages,
     no_content,
@@ -144,3 +145,36 @@ def test_cookies_are_pairs() -> None:
         "q": '"',
     }
     assert cookies(request("GET", "/")) == {}
+
+
+OFFERS = ("text/html", "application/json", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("field", "chosen"),
+    [
+        (None, "text/html"),
+        ("*/*", "text/html"),
+        ("application/json", "application/json"),
+        ("text/html;q=0.5, application/json;q=0.8", "application/json"),
+        ("text/*;q=0.9, */*;q=0.1", "text/html"),
+        ("text/html;q=0, */*", "application/json"),
+        ("*/*;q=1, application/*;q=0, text/*;q=0", "image/png"),
+        ("TEXT/HTML ; Q=1.000", "text/html"),
+        ("text/html;level=1, image/png;q=0.001", "image/png"),
+        ("image/jpeg", None),
+        ("*/*;q=0", None),
+        ("", None),
+        ("text/html;q=2, ,/,;;", None),
+    ],
+)
+def test_the_media_type_that_is_liked_best(field: str | None, chosen: str | None) -> None:
+    """RFC 9110 12.5.1: weights decide, of the most specific range; of equals the first offer; none is None."""
+    headers = {} if field is None else {"accept": field}
+    assert accepted(request("GET", "/", headers=headers), OFFERS) == chosen
+
+
+@given(st.text("*/textapplijson;q=0.15, ", max_size=40))
+def test_any_accept_field_chooses_an_offer_or_none(field: str) -> None:
+    """Nothing that a client writes raises."""
+    assert accepted(request("GET", "/", headers={"accept": field}), OFFERS) in {*OFFERS, None}

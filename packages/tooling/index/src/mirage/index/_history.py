@@ -8,7 +8,7 @@ from datetime import date
 
 from ._reader import Index
 
-__all__ = ["Day", "chart", "history"]
+__all__ = ["STYLE", "Day", "chart", "history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ def history(index: Index) -> list[Day]:
 
 
 _WIDTH, _HEIGHT = 720, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 96, 48, 40
-_STYLE = """
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 132, 48, 40
+STYLE = """
   svg { --paper: #fff; --ink: #1f2933; --faint: #d5dbe1; --packages: #0b6bcb; --releases: #b3450e; }
   @media (prefers-color-scheme: dark) {
     svg { --paper: #14181d; --ink: #e4e9ee; --faint: #3a434d; --packages: #6cb6ff; --releases: #f0a36c; }
@@ -38,16 +38,18 @@ _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: var(--ink); }
   .title { font-size: 16px; font-weight: 600; }
   .grid { stroke: var(--faint); }
+  .paper { fill: var(--paper); }
   path { fill: none; stroke-width: 2.5; }
   .packages { stroke: var(--packages); } text.packages { fill: var(--packages); stroke: none; }
   .releases { stroke: var(--releases); stroke-dasharray: 7 3; } text.releases { fill: var(--releases); stroke: none; }
 """
 
 
-def chart(days: Sequence[Day], title: str = "Packages and releases") -> str:
+def chart(days: Sequence[Day], title: str = "Packages and releases", *, style: str = STYLE) -> str:
     """The growth as an SVG document: two steps, told apart by colour, dashes and a label, in light and dark.
 
-    It says its content in words too (``title`` and ``desc``), for who does not see it.
+    It says its content in words too (``title`` and ``desc``), for who does not see it. `style` is its style sheet; a
+    page that holds the drawing and styles it with its own gives an empty one.
     """
     if not days:
         words = "Nothing has been published yet."
@@ -60,12 +62,13 @@ def chart(days: Sequence[Day], title: str = "Packages and releases") -> str:
         )
         lines = [*_axes(days), *_line("packages", days), *_line("releases", days)]
     body = "\n".join(f"  {line}" for line in lines)
+    sheet = f"  <style>{style}  </style>\n" if style else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-labelledby="growth-title growth-desc">\n'
         f'  <title id="growth-title">{_escaped(title)}</title>\n  <desc id="growth-desc">{words}</desc>\n'
-        f"  <style>{_STYLE}  </style>\n"
-        f'  <rect width="{_WIDTH}" height="{_HEIGHT}" style="fill: var(--paper)"/>\n'
+        f"{sheet}"
+        f'  <rect class="paper" width="{_WIDTH}" height="{_HEIGHT}"/>\n'
         f'  <text class="title" x="{_LEFT}" y="28">{_escaped(title)}</text>\n{body}\n</svg>\n'
     )
 

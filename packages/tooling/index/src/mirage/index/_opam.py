@@ -22,7 +22,7 @@ from ._files import File
 from ._versions import formula, to_opam
 from .errors import BadDistribution, InvalidIndex
 
-__all__ = ["PYTHON_PACKAGE", "applies", "archive", "opam_path", "read_archive", "release_text", "repository"]
+__all__ = ["PYTHON_PACKAGE", "applies", "archive", "cached", "opam_path", "read_archive", "release_text", "repository"]
 
 PYTHON_PACKAGE = "mirage-python"
 """The package that stands for the machine's Python."""
@@ -41,6 +41,10 @@ depexts: [
   ["python3"] {{os-family = "debian" | os-family = "alpine" | os-family = "fedora"}}
 ]
 """
+_MIRRORS = 'archive-mirrors: "cache"\n'
+"""Relative to where the repository is, so that opam finds files by their digest wherever the index is served; a server
+that has no `cached` there sends it to the address in the description."""
+_CACHED = re.compile(r"opam/cache/sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _MARKER_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _SCRIPT = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -49,9 +53,15 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*
 def repository(base: str) -> dict[str, bytes]:
     """The files of a repository that holds no release yet. `base` is the index's address, with a slash at its end."""
     return {
-        "opam/repo": f'opam-version: "2.0"\nbrowse: {_quoted(base)}\nupstream: {_quoted(base)}\n'.encode(),
+        "opam/repo": f'opam-version: "2.0"\nbrowse: {_quoted(base)}\nupstream: {_quoted(base)}\n{_MIRRORS}'.encode(),
         f"opam/packages/{PYTHON_PACKAGE}/{PYTHON_PACKAGE}.1/opam": _PYTHON_TEXT.format(base=base).encode(),
     }
+
+
+def cached(path: str) -> str | None:
+    """The digest of the file that opam asks for at a path of its cache; None for any other path."""
+    found = _CACHED.fullmatch(path)
+    return found[2] if found else None
 
 
 def opam_path(file: File) -> str:

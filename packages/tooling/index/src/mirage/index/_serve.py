@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+from ._opam import cached
+from ._tree import SUMS, read_sums
+
 __all__ = ["Answer", "answer", "server"]
 
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -44,6 +47,8 @@ def answer(tree: Mapping[str, bytes], target: str, accept: str = "*/*", if_none_
             return Answer(406, {"Content-Type": "text/plain"}, f"there is {HTML}, {JSON} and text/html\n".encode())
         path += "index.json" if kind == JSON else "index.html"
     else:
+        if digest := cached(path):
+            path = _file_of(tree, digest)
         kind = next((t for suffix, t in _TYPES.items() if path.endswith(suffix)), "application/octet-stream")
     try:
         body = tree[path]
@@ -53,6 +58,12 @@ def answer(tree: Mapping[str, bytes], target: str, accept: str = "*/*", if_none_
     cache = "max-age=31536000, immutable" if path.startswith("files/") else "max-age=0, must-revalidate"
     fields = {"Content-Type": kind, "ETag": etag, "Vary": "Accept", "Cache-Control": cache}
     return Answer(304, fields, b"") if etag in if_none_match else Answer(200, fields, body)
+
+
+def _file_of(tree: Mapping[str, bytes], digest: str) -> str:
+    """The path of the file with a digest; of nothing where there is none."""
+    sums = read_sums(tree.get(SUMS, b""))
+    return next((path for path, said in sums.items() if said == digest and path.startswith("files/")), "")
 
 
 def _preferred(accept: str) -> str | None:

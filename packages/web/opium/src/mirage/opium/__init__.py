@@ -9,7 +9,7 @@ from mirage.cohttp.message import Headers, Request, Response, Service
 
 from .answer import html, json, no_content, redirect, set_cookie, text, with_headers
 from .app import App
-from .content import JSON, Fields, cookies, query, read_form, read_json
+from .content import JSON, Fields, accepted, cookies, query, read_form, read_json
 from .errors import HttpError, InvalidResponse, InvalidRoute, OpiumError, RouteConflict, RouteValueError
 from .filters import (
     Filter,
@@ -51,6 +51,7 @@ __all__ = [
     "RouteValueError",
     "Router",
     "Service",
+    "accepted",
     "access_log",
     "after",
     "cookies",

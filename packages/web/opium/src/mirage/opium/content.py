@@ -16,13 +16,15 @@ from mirage.cohttp.message import Request
 
 from .errors import HttpError
 
-__all__ = ["JSON", "Fields", "cookies", "media_type", "query", "read_form", "read_json"]
+__all__ = ["JSON", "Fields", "accepted", "cookies", "media_type", "query", "read_form", "read_json"]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """What `read_json` answers (RFC 8259 section 3)."""
 
 MAX_FIELDS = 1000
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2
+_TOKEN = re.compile(_WORD)
+_RANGE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{{0,3}})?)[ \t]*)?")
 
 
 class Fields(Mapping[str, str]):
@@ -50,6 +52,26 @@ class Fields(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"Fields({self._values!r})"
+
+
+def accepted(request: Request, offers: Iterable[str]) -> str | None:
+    """The one of some media types that the client likes best; None where it takes none (RFC 9110 section 12.5.1).
+
+    Of equally liked ones it is the first. The most specific range that fits a type decides its weight: `text/html`
+    before `text/*` before `*/*`. A request without the field takes anything. A range that is malformed, or that asks
+    for a parameter, is passed over, as no offer has one.
+    """
+    field = request.headers.get("accept")
+    if field is None:
+        return next(iter(offers), None)
+    weights = {m[1].lower(): float(m[2] or 1) for part in field.split(",") if (m := _RANGE.fullmatch(part))}
+    best, liking = None, 0.0
+    for offer in offers:
+        ranges = (offer.lower(), f"{offer.lower().partition('/')[0]}/*", "*/*")
+        weight = next((min(weights[r], 1.0) for r in ranges if r in weights), 0.0)
+        if weight > liking:
+            best, liking = offer, weight
+    return best
 
 
 def _fields(encoded: str, what: str) -> Fields:
