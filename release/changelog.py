@@ -41,8 +41,8 @@ def notes(packages: Iterable[Planned], train: str, date: str) -> str:
     lines = ["---", f"title: The release of {train}", f"date: {date}", f"summary: {count} {what}."]
     lines += [f"packages: {', '.join(f'{p.name} {p.new}' for p in released)}", "---"]
     for package in released:
-        came = f", after {package.old}" if package.old else ", the first release"
-        lines += [f"## {package.name} {package.new}", "", f"{package.summary}{came}.", ""]
+        came = f"After {package.old}." if package.old else "Its first release."
+        lines += [f"## {package.name} {package.new}", "", f"{package.summary}. {came}", ""]
         lines += _told(package.fragments, "")
         if package.breaks:
             lines += ["What worked before and does not now:", "", *(f"- `{gone}`" for gone in package.breaks), ""]

@@ -8,14 +8,15 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from mirage.index import File, build, read_file, server
+from mirage.index import Directory, File, build, read_file, server
 from mirage.types import MirageError
 
 from .errors import Failed
 
-__all__ = ["PLAIN", "distribution_files", "environment", "run", "served"]
+__all__ = ["PLAIN", "distribution_files", "environment", "run", "served", "served_folder"]
 
 PLAIN = ("PIP_", "UV_", "PYTHON", "OPAM", "VIRTUAL_ENV")
 """What is kept from a client that must see the staged index alone: the machine's own settings."""
@@ -71,26 +72,36 @@ def distribution_files(paths: Iterable[Path], uploaded: int) -> list[File]:
 
 
 @contextmanager
-def served(files: Iterable[File], keep: Path | None = None) -> Iterator[str]:
+def served(files: Iterable[File]) -> Iterator[str]:
     """Serve an index of these files on loopback while the block runs; its address, with a slash at the end.
 
-    With `keep` the tree is written there too. opam's descriptions hold the address, so the tree is made late.
+    opam's descriptions hold the address, so the tree is made once it is known.
     """
     tree: dict[str, bytes] = {}
     with server(tree) as running:
-        address = "http://{}:{}/".format(*running.server_address[:2])
         try:
-            tree |= build(files, base=address)
+            tree |= build(files, base=_address(running))
         except MirageError as error:
             raise Failed(f"the index cannot be made: {error}") from error
-        if keep is not None:
-            for path, data in tree.items():
-                (keep / path).parent.mkdir(parents=True, exist_ok=True)
-                (keep / path).write_bytes(data)
-        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield address
-        finally:
-            running.shutdown()
-            thread.join()
+        yield from _while_serving(running)
+
+
+@contextmanager
+def served_folder(folder: Path) -> Iterator[str]:
+    """Serve an index that was made already; for pip and uv, whose pages hold no address."""
+    with server(Directory(folder)) as running:
+        yield from _while_serving(running)
+
+
+def _while_serving(running: ThreadingHTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield _address(running)
+    finally:
+        running.shutdown()
+        thread.join()
+
+
+def _address(running: ThreadingHTTPServer) -> str:
+    return "http://{}:{}/".format(*running.server_address[:2])

@@ -43,8 +43,7 @@ def survey(root: Path) -> Facts:
             )
     changed = _changed(git, found, last)
     with tempfile.TemporaryDirectory(prefix="mirage-plan-") as scratch:
-        history = _History(git, Path(scratch), {m.name: m for m in found})
-        breaks, new_names = _compare(root, history, found, last, changed)
+        breaks, new_names = _compare(git, Path(scratch), found, last, changed)
     return Facts(tuple(found), tuple(applications(root)), published, changed, breaks, new_names)
 
 
@@ -108,49 +107,37 @@ def _changed(git: Git, found: Iterable[Member], last: Mapping[str, Published]) -
     return {name: files for name, files in changed.items() if files}
 
 
-class _History:
-    """The APIs of earlier releases, each read once."""
-
-    def __init__(self, git: Git, scratch: Path, by_name: Mapping[str, Member]) -> None:
-        self._git = git
-        self._scratch = scratch
-        self._by_name = by_name
-        self._found: dict[str, api.Module | None] = {}
-
-    def api(self, name: str, commit: str) -> api.Module | None:
-        """The API that a package had at a commit; None where it was elsewhere or not there."""
-        if name not in self._found:
-            path = self._by_name[name].path
-            self._git.export(commit, [f"{path}/src"], self._scratch / name)
-            self._found[name] = api.load(self._scratch / name / path / "src", _module(name))
-        return self._found[name]
-
-
 def _compare(
-    root: Path,
-    history: _History,
+    git: Git,
+    scratch: Path,
     found: Iterable[Member],
     last: Mapping[str, Published],
     changed: Mapping[str, tuple[str, ...]],
 ) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], tuple[str, ...]]]:
     """What breaks, and who imports what is new; only where Python code changed since a release."""
     everybody = list(found)
+    of_code = [m for m in everybody if any(_is_code(file) for file in changed.get(m.name, ()))]
+    for commit in {last[m.name].commit for m in of_code}:
+        git.export(commit, [f"{m.path}/src" for m in of_code if last[m.name].commit == commit], scratch / commit)
     breaks, new_names = {}, {}
-    for member in everybody:
-        if not any(f.startswith("src/") and f.endswith(".py") for f in changed.get(member.name, ())):
-            continue
-        old = history.api(member.name, last[member.name].commit)
-        new = api.load(root / member.path / "src", _module(member.name))
+    for member in of_code:
+        module = _module(member.name)
+        old = api.load(scratch / last[member.name].commit / member.path / "src", module)
+        new = api.load(git.root / member.path / "src", module)
         if old is None or new is None:
             continue
         if gone := api.breaks(old, new):
             breaks[member.name] = gone
         for user in everybody:
             if member.name in user.needs and user is not member:
-                names = api.imported(root / user.path / "src", _module(member.name))
+                names = api.imported(git.root / user.path / "src", module)
                 if lacking := api.lacks(old, names):
                     new_names[user.name, member.name] = lacking
     return breaks, new_names
+
+
+def _is_code(file: str) -> bool:
+    return file.startswith("src/") and file.endswith(".py")
 
 
 def _module(name: str) -> str:

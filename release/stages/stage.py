@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from .. import files, survey
-from ..clients import PLAIN, distribution_files, environment, run, served
+from ..clients import PLAIN, distribution_files, environment, run, served_folder
 from ..errors import Failed
 from ..index_data import FOLDER, IndexData
 from ..train import Stage, Train
@@ -116,7 +116,7 @@ def _website(train: Train) -> str:
     away = train.work / "away"
     shutil.rmtree(away, ignore_errors=True)
     _carry(source(train), away)
-    with served(everything(train)) as address:
+    with served_folder(train.work / "index") as address:
         python = environment(away / ".venv")
         install = ["uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", str(python)]
         install += ["--default-index", f"{address}simple/", *_needed(train)]

@@ -20,7 +20,7 @@ from mirage.index import to_opam
 from packaging.version import Version
 
 from .. import survey
-from ..clients import PLAIN, environment, run, served
+from ..clients import PLAIN, environment, run, served, served_folder
 from ..errors import Failed, Refused
 from ..model import Member
 from ..train import Stage, Train
@@ -127,7 +127,10 @@ def _upgrade(train: Train) -> None:
 
 
 def _upgrades(train: Train, older: list[dict[str, Any]]) -> int:
-    with tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch, served(everything(train)) as address:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch,
+        served_folder(train.work / "index") as address,
+    ):
         python = environment(Path(scratch) / "venv")
         start = ["uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", str(python)]
         start += ["--default-index", f"{address}simple/"]
@@ -157,7 +160,10 @@ def _test(train: Train, package: dict[str, Any], members: dict[str, Member], res
     """Run a package's tests against its wheel, beside no source; pytest's last line."""
     tree = source(train)
     folder = tree / package["path"]
-    with tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch, served(everything(train)) as address:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch,
+        served_folder(train.work / "index") as address,
+    ):
         place = Path(scratch)
         for name in ("tests", "examples"):
             if (folder / name).exists():

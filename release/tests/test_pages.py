@@ -90,5 +90,5 @@ def test_the_words_of_a_release() -> None:
         "summary: 2 packages released.",
         "packages: mirage-a 0.2.0, mirage-c 0.2.0",
     ]
-    assert "## mirage-a 0.2.0\n\nThe a, after 0.1.0.\n" in body
-    assert "The c, the first release." in body
+    assert "## mirage-a 0.2.0\n\nThe a. After 0.1.0.\n" in body
+    assert "The c. Its first release." in body

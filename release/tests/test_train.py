@@ -10,6 +10,7 @@ import pytest
 
 from release import cli, signing
 from release.index_data import IndexData
+from release.journal import journals
 
 from .conftest import Tree
 
@@ -189,11 +190,18 @@ def test_a_removed_file_of_the_build_is_made_again(tree: Tree, release: Callable
 
 
 def test_a_tampered_file_is_not_published(tree: Tree, release: Callable[..., int]) -> None:
-    """The journal holds digests: what was changed after the build is built again."""
+    """The journal holds digests: publish refuses what was changed, and build makes it again."""
     assert release("plan") == 0
     assert release("build") == 0
     file = tree.root / "_build/release/2026-11-25/dist/mirage_base-0.1.0.tar.gz"
     before = file.read_bytes()
+    (journal,) = journals(tree.root)
+    for stage in ("stage", "verify"):
+        journal.finish(stage)
     file.write_bytes(b"evil")
+    assert release("publish") == 1
+    assert not (tree.root / "site/index").exists()
     assert release("build") == 0
     assert file.read_bytes() == before
+    assert release("publish") == 0
+    assert (tree.root / "site/index/files" / file.name).read_bytes() == before

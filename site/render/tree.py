@@ -1,15 +1,15 @@
 """What the source tree says of itself: its packages and their changes that no release has published yet.
 
 The packages page, the status of the 2014 review's systems and the list of unreleased changes come from here, so none of
-them can say anything that the tree does not.
+them can say anything that the tree does not. What a package is, `mirage.assemblage` reads.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
+
+from mirage.assemblage import InvalidDescription, read
 
 from .errors import ContentError, Problem
 from .model import Change, Logged, Package
@@ -52,38 +52,20 @@ def _package(file: Path, relative_to: Path) -> Package:
     shown = file.relative_to(relative_to)
     text = file.read_text("utf-8")
     try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ContentError.at(shown, 1, f"not TOML: {error}") from error
-    project, mirage = data.get("project", {}), data.get("tool", {}).get("mirage", {})
-    family = file.parent.parent.name
-    problems = [
-        Problem(str(shown), line_of(text, "[project]"), f"[project] needs {name!r}, a text")
-        for name in ("name", "version", "description")
-        if not isinstance(project.get(name), str)
-    ]
-    if family not in FAMILIES:
-        problems.append(Problem(str(shown), 1, f"{family!r} is no family; expected one of {', '.join(FAMILIES)}"))
-    systems = mirage.get("systems", [])
-    if not isinstance(systems, list) or not all(isinstance(system, str) for system in systems):
-        problems.append(
-            Problem(str(shown), line_of(text, "systems"), "[tool.mirage] systems: expected a list of texts")
-        )
-    if problems:
-        raise ContentError(problems)
+        what = read(text, file.parent.parent.name, file.parent.name)
+    except InvalidDescription as error:
+        raise ContentError.at(shown, 1, str(error)) from error
+    if what.family not in FAMILIES:
+        raise ContentError.at(shown, 1, f"{what.family!r} is no family; expected one of {', '.join(FAMILIES)}")
     return Package(
-        name=project["name"],
-        family=family,
-        version=project["version"],
-        summary=project["description"],
-        tier=str(mirage.get("tier", "incubating")),
-        systems=tuple(systems),
-        requires=tuple(
-            match[0]
-            for requirement in project.get("dependencies", [])
-            if (match := re.match(r"mirage-[a-z0-9-]+", requirement))
-        ),
-        needs=tuple(project.get("dependencies", [])),
+        name=what.distribution,
+        family=what.family,
+        version=what.version,
+        summary=what.summary,
+        tier=what.tier,
+        systems=what.systems,
+        requires=tuple(match[0] for need in what.dependencies if (match := re.match(r"mirage-[a-z0-9-]+", need))),
+        needs=what.dependencies,
         changes=tuple(_change(path, relative_to) for path in sorted(file.parent.glob("changes.d/*.md"))),
         log=_log(file.parent / "CHANGELOG.md", relative_to),
         file=shown,

@@ -18,6 +18,16 @@ import pytest
 from render import ContentError, Sources, build, write
 from render.check import Outline, check_links
 
+PACKAGE = """[project]
+name="mirage-x"
+version="1"
+description="d"
+requires-python=">=3.11"
+license="ISC"
+[tool.mirage]
+systems=["Opiun"]
+tier="incubating"
+"""
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
@@ -177,7 +187,7 @@ def test_all_mistakes_at_once(tree: Path) -> None:
     _add(
         tree,
         "packages/web/x/pyproject.toml",
-        '[project]\nname="mirage-x"\nversion="1"\n[tool.mirage]\nsystems=["Opiun"]\n',
+        PACKAGE.replace('description="d"\n', ""),
     )
     _add(tree, "packages/core/types/changes.d/thing.md", "x")
     with pytest.raises(ContentError) as caught:
@@ -186,7 +196,7 @@ def test_all_mistakes_at_once(tree: Path) -> None:
     assert "site/content/blog/Bad_Name.md:1: the file's name becomes an address" in text
     assert "site/content/blog/later.md:3: field 'date': expected a date as YYYY-MM-DD, found 'soon'" in text
     assert "docs/ghost.md:4: field 'order' is missing: a Guide needs a whole number" in text
-    assert "packages/web/x/pyproject.toml:1: [project] needs 'description', a text" in text
+    assert "packages/web/x/pyproject.toml:1: packages/web/x/pyproject.toml has no description" in text
     assert "packages/core/types/changes.d/thing.md:1: this change fragment's name does not tell its kind" in text
 
 
@@ -204,9 +214,8 @@ def test_mistakes_between_files(tree: Path) -> None:
 
 def test_unknown_system(tree: Path) -> None:
     """A package cannot claim a system that nobody has heard of."""
-    package = '[project]\nname="mirage-x"\nversion="1"\ndescription="d"\n[tool.mirage]\nsystems=["Opiun"]\n'
-    _add(tree, "packages/web/x/pyproject.toml", package)
-    with pytest.raises(ContentError, match=r"x/pyproject.toml:6: .*'Opiun' is not in site/content/systems.toml"):
+    _add(tree, "packages/web/x/pyproject.toml", PACKAGE)
+    with pytest.raises(ContentError, match=r"x/pyproject.toml:8: .*'Opiun' is not in site/content/systems.toml"):
         build(Sources.of(tree))
 
 

@@ -88,6 +88,19 @@ def test_drift_is_shown_as_a_diff(tree: Path, capsys: pytest.CaptureFixture[str]
     assert "+package: mirage-re" in out
 
 
+def test_a_workflow_runs_the_matrix(tree: Path) -> None:
+    """A Python that its gates leave out, or a workflow without a list of them, is drift."""
+    workflow = tree / ".github" / "workflows" / "ci.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text('matrix:\n  python: ["3.11", "3.12", "3.13"]\n')
+    assert drift(tree) == []
+    workflow.write_text('matrix:\n  python: ["3.11", "3.13"]\n')
+    (found,) = drift(tree)
+    assert '-python: ["3.11", "3.13"]\n+python: ["3.11", "3.12", "3.13"]' in found
+    workflow.write_text("matrix:\n")
+    assert "+python:" in drift(tree)[0]
+
+
 def test_matrix_and_table() -> None:
     """Each package with each Python that it admits; a table with links."""
     late = Description("web", "late", "A | B", requires_python=">=3.13")

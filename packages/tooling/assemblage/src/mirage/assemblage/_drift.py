@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from pathlib import Path
 
 from ._description import Description, read
-from ._generate import required_parts, value_at
+from ._generate import matrix, required_parts, value_at
 
 __all__ = ["descriptions", "drift"]
+
+WORKFLOW = ".github/workflows/ci.yml"
 
 
 def descriptions(root: Path) -> list[Description]:
@@ -29,7 +32,21 @@ def drift(root: Path) -> list[str]:
         here = {key: value_at(pyproject, key) for key in wanted}
         found += _diff(f"{place}/pyproject.toml", _parts(here), _parts(dict(wanted)))
         found += _page(root, what)
-    return found
+    return found + _workflow(root)
+
+
+def _workflow(root: Path) -> list[str]:
+    """The workflow's gates run with each Python that the matrix has; one line of it says so, as a list."""
+    path = root / WORKFLOW
+    if not path.exists():
+        return []
+    pythons = sorted({row["python"] for row in matrix(descriptions(root))["include"]}, key=_number)
+    line = re.search(r"^ *python: (\[.*\]) *$", path.read_text(), re.MULTILINE)
+    return _diff(WORKFLOW, [f"python: {line[1]}"] if line else [], [f"python: {json.dumps(pythons)}"])
+
+
+def _number(python: str) -> tuple[int, ...]:
+    return tuple(map(int, python.split(".")))
 
 
 def _page(root: Path, what: Description) -> list[str]:
