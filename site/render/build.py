@@ -297,7 +297,7 @@ class _Builder:
     def _status(self) -> None:
         """The pages under /status/, and what the bot published beside them."""
         url = self.content.site.url
-        found = load_status(self.sources.status, self.sources.status.relative_to(self.sources.root), url)
+        found = load_status(self.sources.status, url)
         common: dict[str, Any] = {"status": found, "outcomes": OUTCOMES}
         self._page("/status/", "status.html", "status", common, page=self.pages["status"])
         if found is None:

@@ -62,8 +62,8 @@ class Status:
     logs: tuple[Log, ...]
 
 
-def load_status(folder: Path, shown: Path, url: str) -> Status | None:
-    """What the bot has published; None for nothing. `shown` names the folder in messages; `url` is the site's address.
+def load_status(folder: Path, url: str) -> Status | None:
+    """What the bot has published; None for nothing. `url` is the site's address, for the feed.
 
     Raises `ContentError` for data that is cut short or was written by hand.
     """
@@ -86,7 +86,7 @@ def load_status(folder: Path, shown: Path, url: str) -> Status | None:
                     logs.append(_log(cell, night, content))
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"the published nights cannot be read ({type(error).__name__}: {error}); publish them again"
-        raise ContentError.at(shown / "status.json", 1, message) from error
+        raise ContentError.at(folder / "status.json", 1, message) from error
     return Status(latest, tuple(nights), files, tuple(logs))
 
 

@@ -62,7 +62,7 @@ def badge(store: KeyValueRO, pages: Service, page: str, clock: WallClock) -> Ser
             found = None
         if found is None or clock.now_ns() / 1e9 - int(found[1]) <= STALE:
             return pages(request)
-        fields = [("content-type", "image/svg+xml"), ("cache-control", "no-cache")]
+        fields = [("content-type", "image/svg+xml; charset=utf-8"), ("cache-control", "no-cache")]
         return Response(200, Headers(fields), store.get("status/badge-stale.svg"))
 
     return serve
