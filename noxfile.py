@@ -344,8 +344,8 @@ def lock(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
-    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS; `--compiled` measures compiled
-    wheels where there are any.
+    `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- is_broken` the nightly bot;
+    `--compiled` measures compiled wheels where there are any.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
@@ -357,7 +357,11 @@ def bench(session: nox.Session) -> None:
     for topic, family in (("net", "stack"), ("tls", "tls")):
         if topic in names:
             names += [package.short for package in every if package.family == family]
-    packages = select(session, names)
+    bots = sorted(ROOT.glob("bots/*/benchmarks/bench_*.py"))
+    if names:
+        bots = [script for script in bots if script.parent.parent.name in names]
+        names = [name for name in names if not (ROOT / "bots" / name).is_dir()]
+    packages = [] if bots and not names and arguments.names else select(session, names)
     wheels = []
     if arguments.compiled:
         try:
@@ -366,13 +370,20 @@ def bench(session: nox.Session) -> None:
             session.error(str(failure))
     sources = [package for package in every if package not in wheels]
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
-    install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("site:render"))
+    install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("site:render", "bots:run"))
     files = []
-    for script in bench_task.scripts(packages):
+    for script in [*bench_task.scripts(packages), *bots]:
         session.log(str(script.relative_to(ROOT)))
         files.append(bench_task.results(script, ROOT / "_build" / "bench"))
-        session.run("python", str(script), "--json", str(files[-1]))
+        session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
     print(bench_task.summary(files))
+
+
+@nox.session
+def is_broken(session: nox.Session) -> None:
+    """Run a night of the bot that names the upstream release which broke us, or a part of one: `-- --help`."""
+    install(session, *shared("bots:run"))
+    session.run("python", "-m", "bots.is_broken.command", *session.posargs, env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session

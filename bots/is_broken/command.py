@@ -34,14 +34,18 @@ from pathlib import Path
 from . import store, watch
 from .attempt import Workshop
 from .cells import Bench
+from .channels import Around, open_channels
 from .config import FILE, FOLDER, Config, load
 from .errors import BotError
 from .model import Night, State
 from .night import Run
 from .process import Interrupted
 from .project import Project
+from .publish import FOLDER as FOLDER_PUBLISHED
+from .publish import publish
 from .pythons import interpreters
 from .registry import Registry, addresses
+from .report import report
 from .resolve import Resolver
 
 ROOT = FOLDER.parent.parent
@@ -178,8 +182,25 @@ def targets(say: Callable[[str], None]) -> frozenset[str]:
 
 
 def told(config: Config, data: Path, state: State, night: Night) -> int:
-    """Report a night, and publish it."""
-    raise NotImplementedError
+    """Report a night, and publish it: 0, or 1 where a channel could not be used. Raises `BotError`."""
+    around = Around(config.reporting, data / "reports", os.environ, time.time, time.sleep)
+    state, said = report(
+        state,
+        night,
+        open_channels(around),
+        lambda saved: store.save(data, saved),
+        cap=config.reporting.cap,
+        close_after=config.reporting.close_after,
+    )
+    changed = publish(state, data, data / FOLDER_PUBLISHED)
+    print(f"published: {len(changed)} files changed below {data / FOLDER_PUBLISHED}")
+    for channel, key, event in said.events:
+        print(f"{channel}: {event.value} {key}")
+    for channel, key in said.capped:
+        print(f"{channel}: {key} waits for another night, {config.reporting.cap} are enough for one")
+    for sentence in said.failed:
+        print(f"is_broken: {sentence}", file=sys.stderr)
+    return 1 if said.failed else 0
 
 
 def repro(night: Run, config: Config, key: str, scratch: Path) -> int:

@@ -93,7 +93,7 @@ class Reporting:
     """Where findings are said."""
 
     channels: tuple[str, ...] = ("files",)
-    """``github``, ``files``, ``mail``, ``webhook``."""
+    """``github``, ``files``, ``mail``, ``webhook``, or ``module:function`` of a plug-in; see `channels`."""
     repository: str = ""
     """``OWNER/NAME`` on GitHub."""
     token: str = "GITHUB_TOKEN"
@@ -315,7 +315,7 @@ _TOP: dict[str, _Check] = {
     "reporting": _within(
         Reporting,
         {
-            "channels": _choice("github", "files", "mail", "webhook"),
+            "channels": _texts,
             "repository": _text,
             "token": _required,
             "api": _text,

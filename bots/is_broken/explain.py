@@ -23,15 +23,16 @@ _LABELS = ("changelog", "changes", "releasenotes", "history", "whatsnew", "news"
 
 
 def explain(
-    key: str, failure: Failure, changes: Sequence[Change], base: Lock | None, lock: Lock | None, now: float
+    key: str, failure: Failure, changes: Sequence[Change], base: Lock | None, lock: Lock | None, first: float
 ) -> Explanation:
-    """Put together what is known; `lock` is the last good one with just the culprits taken in."""
+    """Put together what is known; `lock` is the last good one with just the culprits taken in, `first` the night
+    that saw it first: what is proposed does not change from night to night."""
     return Explanation(
         failure,
         difference(base, lock) if base and lock else (),
         tuple(map(note, changes)),
         f"./noxw -s is_broken -- repro {key}",
-        hold(changes, failure, now),
+        hold(changes, failure, first),
     )
 
 
@@ -39,6 +40,7 @@ def note(change: Change) -> str:
     """A sentence on a culprit."""
     day = f" of {datetime.fromtimestamp(change.when, UTC):%Y-%m-%d %H:%M} UTC" if change.when is not None else ""
     was = f"; {change.old[:12]} was good" if change.old else "; it was not needed before"
+    was = "; it is what can be had" if change.old == change.new else was
     kind = {
         ChangeKind.RELEASE: "pre-release" if change.prerelease else "release",
         ChangeKind.HEAD: "commit",
@@ -48,7 +50,7 @@ def note(change: Change) -> str:
     return f"{change.spelled}: {kind}{day}{was}{where if change.kind is ChangeKind.RELEASE else ''}"
 
 
-def hold(changes: Sequence[Change], failure: Failure, now: float) -> str:
+def hold(changes: Sequence[Change], failure: Failure, first: float) -> str:
     """Lines for `pins.toml` that keep the latest culprit out; empty where the culprits are no upgrades."""
     upgrades = [c for c in changes if c.kind is ChangeKind.RELEASE and c.old]
     if not upgrades:
@@ -57,7 +59,7 @@ def hold(changes: Sequence[Change], failure: Failure, now: float) -> str:
     others = [c.spelled for c in changes if c is not last]
     why = f"fails with {last.new}{' beside ' + ', '.join(others) if others else ''}: {failure.signature}"
     lines = [f"[hold.{last.name}]", f'spec = "<{last.new}"', f"why = {_toml(why[:200])}"]
-    lines.append(f"until = {datetime.fromtimestamp(now, UTC) + timedelta(days=HELD_DAYS):%Y-%m-%d}")
+    lines.append(f"until = {datetime.fromtimestamp(first, UTC) + timedelta(days=HELD_DAYS):%Y-%m-%d}")
     return "\n".join(lines)
 
 

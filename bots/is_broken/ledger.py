@@ -60,7 +60,7 @@ class Ledger:
             outcome,
             culprits,
             failure.signature,
-            explain(key, failure, culprits.changes, base, lock, now),
+            explain(key, failure, culprits.changes, base, lock, before.first if before else now),
             self._jobs(before, job),
             lock.hash if lock else "",
             before.first if before else now,

@@ -44,7 +44,7 @@ PASSED_SIZE = 16 << 10
 def publish(state: State, logs: Path, out: Path, *, site: str = "https://mirage.example") -> list[str]:
     """Bring the folder `out` up to date; the paths of what was written or removed.
 
-    `logs` is the folder that `JobResult.log` is relative to; `site` is the site's address. Raises `StateError` where
+    `logs` is the folder that `JobResult.log` is relative to. `site` is the site's address. Raises `StateError` where
     `out` holds something else.
     """
     old = _titles(out)

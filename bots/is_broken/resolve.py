@@ -96,5 +96,6 @@ def _requirements(text: str) -> tuple[str, ...]:
 
 
 def _explanation(text: str) -> str:
-    """uv's words without its drawing, on one line."""
-    return " ".join(re.sub(r"[×╰─▶│]|\s+", " ", text).split())
+    """uv's words without its drawing and their fixed beginning, on one line."""
+    line = " ".join(re.sub(r"[×╰─▶│]|\s+", " ", text).split())
+    return re.sub(r"^(?:error: )?No solution found when resolving dependencies:? (?:cause: )?", "", line)

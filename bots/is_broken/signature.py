@@ -28,6 +28,8 @@ _FAILS = re.compile(
     """,
     re.VERBOSE,
 )
+_QUOTED = re.compile(r"^\s*(?:\||>)\s?")
+"""What one program puts in front of the lines of another that it ran."""
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
 _MEMORY = re.compile(r"\bMemoryError\b|Cannot allocate memory|std::bad_alloc|out of memory", re.IGNORECASE)
 
@@ -71,7 +73,7 @@ def failing_line(lines: list[str]) -> int:
 
 def read(reason: Reason, step: str, output: str, why: str = "") -> Failure:
     """What is known of a step that failed, from its output; `why` is the bot's own account, of a job that it ended."""
-    lines = plain(output).split("\n")
+    lines = [_QUOTED.sub("", line) for line in plain(output).split("\n")]
     at = failing_line(lines)
     if reason is Reason.FAILED and _MEMORY.search(lines[at]):
         reason = Reason.MEMORY
