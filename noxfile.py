@@ -360,8 +360,8 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
-    and the making of a pin's environment, `-- pins` the last alone; `--compiled` measures compiled wheels where there
-    are any.
+    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot; `--compiled` measures
+    compiled wheels where there are any.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
@@ -370,7 +370,11 @@ def bench(session: nox.Session) -> None:
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = [*arguments.names, *(["index", "pins"] if "release" in arguments.names else [])]
-    topics = {"pins": "tasks/pins/bench_pins.py", "release": "release/benchmarks/bench_release.py"}
+    topics = {
+        "pins": "tasks/pins/bench_pins.py",
+        "release": "release/benchmarks/bench_release.py",
+        "is_broken": "bots/is_broken/benchmarks/bench_probes.py",
+    }
     beside = [ROOT / script for topic, script in topics.items() if topic in names or not names]
     names = [name for name in names if name not in topics]
     for topic, family in (("net", "stack"), ("tls", "tls")):
@@ -385,7 +389,8 @@ def bench(session: nox.Session) -> None:
             session.error(str(failure))
     sources = [package for package in every if package not in wheels]
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
-    install(session, *editables(sources), *requirements, *groups(every, "bench"), *shared("release", "site:render"))
+    groups_beside = shared("release", "site:render", "bots:run")
+    install(session, *editables(sources), *requirements, *groups(every, "bench"), *groups_beside)
     files = []
     for script in [*bench_task.scripts(packages), *beside]:
         session.log(str(script.relative_to(ROOT)))

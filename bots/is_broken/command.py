@@ -41,6 +41,8 @@ from .model import Night, State
 from .night import Run
 from .process import Interrupted
 from .project import Project
+from .publish import FOLDER as FOLDER_PUBLISHED
+from .publish import publish
 from .pythons import interpreters
 from .registry import Registry, addresses
 from .report import report
@@ -182,7 +184,7 @@ def targets(say: Callable[[str], None]) -> frozenset[str]:
 def told(config: Config, data: Path, state: State, night: Night) -> int:
     """Report a night, and publish it: 0, or 1 where a channel could not be used. Raises `BotError`."""
     around = Around(config.reporting, data / "reports", os.environ, time.time, time.sleep)
-    _, said = report(
+    state, said = report(
         state,
         night,
         open_channels(around),
@@ -190,6 +192,8 @@ def told(config: Config, data: Path, state: State, night: Night) -> int:
         cap=config.reporting.cap,
         close_after=config.reporting.close_after,
     )
+    changed = publish(state, data, data / FOLDER_PUBLISHED)
+    print(f"published: {len(changed)} files changed below {data / FOLDER_PUBLISHED}")
     for channel, key, event in said.events:
         print(f"{channel}: {event.value} {key}")
     for channel, key in said.capped:

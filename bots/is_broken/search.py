@@ -128,7 +128,7 @@ def conflicting(
     moves = tuple(
         Change(ChangeKind.RELEASE, name, versions[name], release.version, release.uploaded)
         for name, release in sorted(admitted.items())
-        if name in versions
+        if name in versions and not versions[name].startswith("git+")
     )
     said: dict[tuple[Change, ...], str] = {}
 

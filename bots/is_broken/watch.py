@@ -102,7 +102,9 @@ def held_back(lock: Lock, admitted: dict[str, Release]) -> tuple[Release, ...]:
     return tuple(
         release
         for name, release in sorted(admitted.items())
-        if name in versions and Version(versions[name]) < Version(release.version)
+        if name in versions
+        and not versions[name].startswith("git+")
+        and Version(versions[name]) < Version(release.version)
     )
 
 

@@ -47,11 +47,14 @@ class Sources:
     docs: Path
     packages: Path
     index: Path
+    status: Path
+    """What the nightly bot has published; it need not be there."""
 
     @classmethod
     def of(cls, root: Path) -> Sources:
         """The folders of a source tree of the project."""
-        return cls(root, root / "site", root / "docs", root / "packages", root / "site" / "index")
+        status = root / "bots" / "is_broken" / "data" / "published"
+        return cls(root, root / "site", root / "docs", root / "packages", root / "site" / "index", status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,13 @@
-"""A made-up family of packages and a project that uses it: whole nights, with upstream in one's hand."""
+"""A made-up family of packages on an upstream on loopback, and a project that uses it."""
 
 from __future__ import annotations
 
-import itertools
-import platform
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import store
-from ..attempt import Workshop
-from ..cells import Bench
 from ..config import Config, Limits, Step, Suite
-from ..model import Night, State
-from ..night import Run
-from ..project import Project
-from ..registry import Registry
-from ..resolve import Resolver
+from .stage import DAY, PYTHON, Stage
 from .upstream import Upstream
 
-PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-DAY = 86400.0
 EPOCH = 1_760_000_000.0
 """The first release of everything."""
 
@@ -49,49 +33,28 @@ def module(version: str, breaks: bool = False, beside: dict[str, int] | None = N
     )
 
 
-@dataclass
-class Family:
-    """Members ``fam-a``, ``fam-b``, ... at version 1.0, and a project with nights."""
+class Family(Stage):
+    """Members ``fam-a``, ``fam-b``, ... at version 1.0, and nights over a project that checks them."""
 
-    folder: Path
-    upstream: Upstream
-    members: tuple[str, ...] = ("a", "b", "c", "d")
-    limits: Limits = field(default_factory=lambda: Limits(seconds=60.0, memory=512 << 20))
-    lanes: tuple[str, ...] = ("control", "newest")
-    targets: tuple[str, ...] = ("-",)
-    config: Config = field(init=False)
-    now: float = EPOCH + 100 * DAY
-    stop: threading.Event = field(default_factory=threading.Event)
-    said: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        root = self.folder / "project"
-        (root / "notes").mkdir(parents=True)
-        (root / "check.py").write_text(CHECK)
-        self._clock = itertools.count()
-        for member in self.members:
-            self.release(member, "1.0", day=0)
-        names = [f"fam_{member}" for member in self.members]
+    def __init__(self, folder: Path, upstream: Upstream, members: tuple[str, ...] = ("a", "b", "c", "d")) -> None:
+        self.upstream = upstream
+        self.limits = Limits(seconds=60.0, memory=512 << 20)
+        names = [f"fam_{member}" for member in members]
         suite = Suite(
             "family",
             (Step("check", ("python", "check.py", *names)),),
-            targets=self.targets,
-            requirements=tuple(f"fam-{member}>=1" for member in self.members),
+            requirements=tuple(f"fam-{member}>=1" for member in members),
             packages=False,
-            environ={"FAMILY_NOTES": str(self.folder / "notes")},
+            environ={"FAMILY_NOTES": str(folder / "notes")},
         )
-        (self.folder / "notes").mkdir()
-        self.config = Config(lanes=self.lanes, suites=(suite,), limits=self.limits, pythons=(PYTHON,))
-
-    @property
-    def data(self) -> Path:
-        """Where state and logs are."""
-        return self.folder / "data"
-
-    @property
-    def state(self) -> State:
-        """What is on disk."""
-        return store.load(self.data)
+        config = Config(lanes=("control", "newest"), suites=(suite,), limits=self.limits, pythons=(PYTHON,))
+        environ = {"UV_CACHE_DIR": str(folder / "cache"), "UV_HTTP_RETRIES": "0"}
+        super().__init__(folder, (upstream.url,), config, EPOCH + 100 * DAY, environ)
+        (folder / "project").mkdir(parents=True)
+        (folder / "project" / "check.py").write_text(CHECK)
+        (folder / "notes").mkdir()
+        for member in members:
+            self.release(member, "1.0", day=0)
 
     def release(
         self,
@@ -116,43 +79,3 @@ class Family:
             requires_python=requires_python,
             links={"Changelog": f"https://fam-{member}.example/changes"},
         )
-
-    def clock(self) -> float:
-        """A second later at every look."""
-        return self.now + next(self._clock)
-
-    @contextmanager
-    def run(self, **options: object) -> Iterator[Run]:
-        """A night that was not begun yet."""
-        registry = Registry([self.upstream.url])
-        environ = {**registry.environ, "UV_CACHE_DIR": str(self.folder / "cache"), "UV_HTTP_RETRIES": "0"}
-        workshop = Workshop(
-            self.folder / "environments",
-            self.folder / "project",
-            interpreters={PYTHON: sys.executable},
-            environ=environ,
-            stopped=self.stop.is_set,
-            clock=self.clock,
-        )
-        bench = Bench(self.config, self.data, workshop, self.state, said=self.said.append)
-        run = Run(
-            self.config,
-            Project(self.folder / "project"),
-            bench,
-            registry,
-            Resolver(environ),
-            self.clock,
-            {PYTHON: platform.python_version()},
-            scratch=self.folder / "scratch",
-            **options,  # type: ignore[arg-type]
-        )
-        try:
-            yield run
-        finally:
-            workshop.close()
-
-    def night(self, **options: object) -> Night:
-        """Run one, a day after the one before."""
-        self.now += DAY
-        with self.run(**options) as run:
-            return run.run()

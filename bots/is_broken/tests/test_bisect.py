@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from bots.is_broken.bisect import FEW, Verdict, find
 from bots.is_broken.model import Change
-
-from .histories import History, Rule, monotone, release
+from bots.is_broken.testing.histories import History, Rule, monotone, release
 
 
 @st.composite

@@ -19,7 +19,8 @@ from bots.is_broken import process, store
 from bots.is_broken.config import Downstream, Repository
 from bots.is_broken.errors import Busy
 from bots.is_broken.model import INFRASTRUCTURE_KEY, Finding, Night, Outcome, Reason
-from bots.is_broken.testing.family import EPOCH, PYTHON, Family
+from bots.is_broken.testing.family import EPOCH, Family
+from bots.is_broken.testing.stage import PYTHON
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv: ./noxw -s tests")]
 

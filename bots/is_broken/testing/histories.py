@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bots.is_broken.bisect import Verdict
-from bots.is_broken.model import Change, ChangeKind
+from ..bisect import Verdict
+from ..model import Change, ChangeKind
 
 
 def release(project: str, number: int, when: float) -> Change:
