@@ -4,7 +4,18 @@
 import tomllib
 from pathlib import Path
 
-from mirage.tool.devices import CONSOLE, KV_RO, SERVICE, console, foreign, generated, https_server, register
+from mirage.tool.devices import (
+    CONSOLE,
+    KV_RO,
+    SERVICE,
+    WALL_CLOCK,
+    console,
+    foreign,
+    generated,
+    https_server,
+    register,
+    wall_clock,
+)
 
 HERE = Path(__file__).parent
 TREE = HERE.parent
@@ -16,12 +27,15 @@ PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
 sources = [HERE / name for name in ("content", "diagrams", "images", "styles", "templates")]
 sources += [
     TREE / "docs",
+    TREE / "bots" / "is_broken" / "data" / "published",
     *sorted(TREE.glob("packages/*/*/pyproject.toml")),
     *sorted(TREE.glob("packages/*/*/changes.d")),
 ]
 
 pages = generated(render="render:render", source=sources, packages=PROJECT["dependency-groups"]["render"], name="pages")
 
-website = foreign("website:site", takes=(KV_RO, CONSOLE), gives=SERVICE, packages=PROJECT["project"]["dependencies"])
+website = foreign(
+    "website:site", takes=(KV_RO, CONSOLE, WALL_CLOCK), gives=SERVICE, packages=PROJECT["project"]["dependencies"]
+)
 
-register("website", https_server(website(pages, console())))
+register("website", https_server(website(pages, console(), wall_clock())))

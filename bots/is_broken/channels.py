@@ -205,7 +205,7 @@ def _files(around: Around) -> Channel:
 def _github(around: Around) -> Channel:
     settings = around.settings
     token = around.environment.get(settings.token, "")
-    if not token:
+    if not token or not settings.repository:
         return FilesChannel(around.folder)
     if settings.repository.count("/") != 1:
         raise ConfigError(f"config.toml: reporting.repository: expected OWNER/NAME, found {settings.repository!r}")

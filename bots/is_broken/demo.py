@@ -6,6 +6,7 @@ configured one, with releases of three libraries that the website is rendered wi
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from .model import Night
 from .night import Run
 from .process import run as run_bounded
 from .project import Project
+from .publish import FOLDER as FOLDER_PUBLISHED
+from .publish import publish
 from .registry import Registry, addresses
 from .report import Event, Summary, report
 from .resolve import Resolver, uv
@@ -169,12 +172,15 @@ class Demo:
         """Report through github3.py to the GitHub on loopback."""
         environ = {self.config.reporting.token: self.github.token}
         around = Around(self.config.reporting, data / "reports", environ, self.clock.now, lambda seconds: None)
-        _, said = report(run.bench.state, night, open_channels(around), lambda state: store.save(data, state))
+        state, said = report(run.bench.state, night, open_channels(around), lambda state: store.save(data, state))
         for channel, key, event in said.events:
             say(f"  {channel}: {event.value} {key}")
             self.counts[event] = self.counts.get(event, 0) + 1
         if said.failed:
             raise BotError("; ".join(said.failed))
+        publish(state, data, data / FOLDER_PUBLISHED)
+        status = json.loads((data / FOLDER_PUBLISHED / "status.json").read_text())
+        say(f"  published: {len(status['nights'])} nights, the badge says {status['word']!r}")
         return said
 
 

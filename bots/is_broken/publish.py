@@ -33,10 +33,12 @@ FOLDER = "published"
 
 NIGHTS = 30
 """How many nights are kept."""
-LOGS = 3
+LOGS = 2
 """How many of them have their jobs' output."""
 LOG_SIZE = 256 << 10
-"""Characters of a published log. Of a longer one the middle is left out, and said to be; its machine has it whole."""
+"""Characters of a published log of a job that failed. Of a longer one the middle is left out, and said to be."""
+PASSED_SIZE = 16 << 10
+"""The same for a job that passed, of which there are many. The machine that ran it has every log whole."""
 
 
 def publish(state: State, logs: Path, out: Path, *, site: str = "https://mirage.example") -> list[str]:
@@ -101,7 +103,7 @@ def tree(
             output = read(result) if index >= len(nights) - LOGS else None
             if output is not None:
                 log = f"logs/{night.name}/{history.file_name(result.job.key)}.txt"
-                files[log] = _trimmed(output)
+                files[log] = _trimmed(output, LOG_SIZE if result.failure else PASSED_SIZE)
             cells.append(history.cell(result, log))
         files[f"nights/{night.name}.json"] = _json(_night(night, nights[:index], cells, state, names))
     files["status.json"] = _json(_status(state, nights, cells, names, site))

@@ -25,12 +25,13 @@ from .errors import ContentError, Problem
 from .load import Content, Sources, load
 from .markdown import Rendered, Renderer
 from .model import Entry, Guide, Package, Pioneer, System
+from .status import OUTCOMES, clock, duration, load_status, moment
 
 __all__ = ["build", "write"]
 
 M = TypeVar("M")
 
-STYLES = ("palette.css", "base.css", "layout.css", "parts.css", "code.css", "print.css")
+STYLES = ("palette.css", "base.css", "layout.css", "parts.css", "status.css", "code.css", "print.css")
 """The style sheets, in the order in which they are joined."""
 
 LINKS = "links.json"
@@ -139,6 +140,7 @@ class _Builder:
             raise ContentError(self.problems)
         self._sections(shown)
         self._feeds(shown)
+        self._status()
         self._put(LINKS, _json({link.id: link.meta.url for link in content.links}))
         self._put("sitemap.xml", feeds.sitemap(self.changed.items(), content.site.url))
         self._put("robots.txt", f"User-agent: *\nAllow: /\n\nSitemap: {content.site.url}/sitemap.xml\n".encode())
@@ -186,6 +188,7 @@ class _Builder:
         )
         environment.filters["day"] = _day
         environment.filters["grouped"] = _grouped_by
+        environment.filters.update(moment=moment, clock=clock, duration=duration)
         return environment
 
     def _asset(self, name: str, content: bytes) -> str:
@@ -275,7 +278,7 @@ class _Builder:
             changed = post.meta.updated or post.meta.date
             self._page(post.address, "post.html", "blog", common, changed=changed, post=post)
         self._guide(shown["guide"], common)
-        for name in ("packages", "links", "talks", "community", "pioneers", "status"):
+        for name in ("packages", "links", "talks", "community", "pioneers"):
             self._page(f"/{name}/", f"{name}.html", name, common, page=self.pages[name])
         self._page("/releases/", "releases.html", "releases", common, changes=self._unreleased())
         for release in shown["releases"]:
@@ -290,6 +293,21 @@ class _Builder:
             )
         for status, name in ((404, "Not found"), (500, "Something broke")):
             self._put(f"{status}.html", self._html(f"{status}.html", "", common, f"/{status}.html", title=name))
+
+    def _status(self) -> None:
+        """The pages under /status/, and what the bot published beside them."""
+        url = self.content.site.url
+        found = load_status(self.sources.status, url)
+        common: dict[str, Any] = {"status": found, "outcomes": OUTCOMES}
+        self._page("/status/", "status.html", "status", common, page=self.pages["status"])
+        if found is None:
+            return
+        for night in found.nights:
+            self._page(f"/status/nights/{night['name']}/", "status-night.html", "status", common, night=night)
+        for log in found.logs:
+            self._page(f"/status/{log.cell['log'].removesuffix('.txt')}/", "status-log.html", "status", common, log=log)
+        for path, content in found.files.items():
+            self._put(f"status/{path}", content)
 
     def _guide(self, guide: tuple[Shown, ...], common: dict[str, Any]) -> None:
         overview = next((page for page in guide if page.id == "index"), None)

@@ -42,11 +42,13 @@ class Sources:
     site: Path
     docs: Path
     packages: Path
+    status: Path
+    """What the nightly bot has published; it need not be there."""
 
     @classmethod
     def of(cls, root: Path) -> Sources:
         """The folders of a source tree of the project."""
-        return cls(root, root / "site", root / "docs", root / "packages")
+        return cls(root, root / "site", root / "docs", root / "packages", root / "bots/is_broken/data/published")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from mirage.kv import MemoryStore
 from mirage.opium import App
 from mirage.opium.testing import Client
-from mirage.types.testing import MemoryConsole
+from mirage.types.testing import MemoryConsole, VirtualClock
 from website import site
 
 FOR_A_YEAR = "public, max-age=31536000, immutable"
@@ -23,12 +23,18 @@ def console() -> MemoryConsole:
 
 
 @pytest.fixture
-def service(files: dict[str, bytes], console: MemoryConsole) -> App:
+def clock() -> VirtualClock:
+    """The time."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def service(files: dict[str, bytes], console: MemoryConsole, clock: VirtualClock) -> App:
     """The site over its rendered tree."""
     store = MemoryStore()
     for key, value in files.items():
         store.set(key, value)
-    return site(store, console)
+    return site(store, console, clock)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The website's own code: what runs in the unikernel beside the libraries.
 
-`site` makes the service from two devices: the store that the rendered pages lie in, and the console. It adds to static
-files what they cannot do by themselves: the redirects of the link log, a page for each error, an address for health
-checks, and the headers that a browser is to obey.
+`site` makes the service from three devices: the store that the rendered pages lie in, the console, and a clock. It adds
+to static files what they cannot do by themselves: the redirects of the link log, a page for each error, an address for
+health checks, how long ago the latest nightly build was, and the headers that a browser is to obey.
 
 Invariant: nothing is read from the store before a request needs it but the table of links and the error pages, so that
 starting costs the same however large the site is.
@@ -15,7 +15,9 @@ import json
 from mirage.cohttp.message import Headers, Request, Response
 from mirage.cohttp.static import static
 from mirage.opium import STR, App, HttpError, Renderer, after, plain_page, redirect, root, security_headers, text
-from mirage.types import Console, KeyValueRO
+from mirage.types import Console, KeyValueRO, WallClock
+
+from .status import aged, badge
 
 __all__ = ["site"]
 
@@ -29,10 +31,12 @@ SECURITY = {
     "referrer-policy": "strict-origin-when-cross-origin",
     "x-content-type-options": "nosniff",
 }
-FEEDS = (root / "atom.xml", root / "blog" / "atom.xml", root / "releases" / "atom.xml")
+FEEDS = (root / "atom.xml", root / "blog" / "atom.xml", root / "releases" / "atom.xml", root / "status" / "atom.xml")
+
+STATUS = "status/index.html"
 
 
-def site(files: KeyValueRO, console: Console) -> App:
+def site(files: KeyValueRO, console: Console, clock: WallClock) -> App:
     """The website's service over the rendered tree; says on the console what it serves."""
     links: dict[str, str] = json.loads(files.get("links.json"))
     app = App(errors=_error_pages(files))
@@ -53,6 +57,8 @@ def site(files: KeyValueRO, console: Console) -> App:
     pages = static(files, cache_control=_lifetime)
     for feed in FEEDS:
         app.get(feed, after(pages, _as_atom))
+    app.get(root / "status" / "", aged(files, STATUS, clock))
+    app.get(root / "status" / "badge.svg", badge(files, pages, STATUS, clock))
     app.mount(root, pages)
     console.write(f"website: {len(links)} entries in the link log, pages from a {type(files).__name__}\n".encode())
     return app

@@ -261,12 +261,13 @@ def test_channels_by_name(tmp_path: Path) -> None:
     assert [channel.name for channel in found] == ["mail", "webhook"]
     (found,) = open_channels(around(tmp_path, {}, channels=("bots.is_broken.channels:_files",)))
     assert found.name == "files"
+    with pytest.raises(ConfigError, match="expected OWNER/NAME"):
+        open_channels(around(tmp_path, {"GITHUB_TOKEN": "t"}, channels=("github",), repository="mirage"))
     for channels, options, message in [
         (("mail",), {}, "mail.host is missing"),
         (("mail",), {"mail.host": "h", "mail.from": "nobody", "mail.to": "x"}, "'nobody' is no address"),
         (("webhook",), {"webhook.url": "file:///etc/passwd"}, "no address of the web"),
         (("pigeon",), {}, "there is no 'pigeon'; there are files, github, mail, webhook"),
-        (("github",), {}, "expected OWNER/NAME"),
     ]:
         with pytest.raises(ConfigError, match=message):
             open_channels(around(tmp_path, {"GITHUB_TOKEN": "t"}, channels=channels, options=options))

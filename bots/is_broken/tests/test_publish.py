@@ -100,7 +100,7 @@ def test_the_feed(tmp_path: Path) -> None:
 
 
 def test_old_nights_and_logs_go(tmp_path: Path) -> None:
-    """The folder stays small: thirty nights, and the output of three."""
+    """The folder stays small: thirty nights, and the output of two."""
     state = State()
     for number in range(40):
         state = after(state, good(number))
@@ -108,13 +108,13 @@ def test_old_nights_and_logs_go(tmp_path: Path) -> None:
     publish(replace(state, nights=state.nights[:20]), tmp_path / "run", tmp_path / "data")
     publish(state, tmp_path / "run", tmp_path / "data")
     assert len(list((tmp_path / "data" / "nights").iterdir())) == 30
-    assert len(list((tmp_path / "data" / "logs").iterdir())) == 3
+    assert len(list((tmp_path / "data" / "logs").iterdir())) == 2
     assert len(status(tmp_path / "data")["nights"]) == 30
 
 
 def test_a_log_is_whole_or_says_what_it_lacks(tmp_path: Path) -> None:
     """Controls are spelled, colours gone, octets that are no text replaced; too long a log lacks its middle."""
-    state = logs_of(after(State(), good(0)), tmp_path)
+    state = logs_of(after(State(), bad(0, finding()), finding()), tmp_path)
     (file,) = (tmp_path / "logs").rglob("*.log")
     file.write_bytes(b"\x1b[31mred\x1b[0m \xff\x00 <script>\n" + b"x" * (2 * LOG_SIZE) + b"\nthe end\n")
     publish(state, tmp_path, tmp_path / "data")
