@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from .resolve import uv
 
 KEPT = 4
 """Environments that are kept for the next attempt on the same lock."""
+_NOT_COPIED = (".git", ".nox", ".noxw", "_build", "dist", "__pycache__", ".*_cache", ".hypothesis")
 _INDEX = re.compile(
     r"[Ff]ailed to fetch|error sending request|[Cc]onnection (?:refused|reset|timed out)|dns error|operation timed out"
     r"|HTTP status (?:server error )?\(?5\d\d|[Tt]oo many requests|network is unreachable"
@@ -38,7 +40,10 @@ class Workshop:
     """What makes uv use the configured index."""
     stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.time
+    copies: bool = False
+    """Whether each thread works in a copy of the tree: what suites build there is not for two at once."""
     _kept: list[Path] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def attempt(self, suite: Suite, target: str, lock: Lock, log: Path, limits: Limits) -> Probe:
         """Run a suite once; everything printed is appended to `log`. Raises `IndexFailed` and `process.Interrupted`."""
@@ -57,7 +62,8 @@ class Workshop:
                 return ended(failure)
             (environment / "ready").touch()
         bin_ = environment / "bin"
-        values = {"root": str(self.root), "target": target}
+        root = self._tree()
+        values = {"root": str(root), "target": target}
         environ = {
             "PATH": f"{bin_}:{os.environ.get('PATH', '')}",
             "VIRTUAL_ENV": str(environment),
@@ -67,7 +73,7 @@ class Workshop:
         }
         for step in suite.steps:
             words = [_filled(word, values) for word in step.run]
-            if failure := self._step(step.name, words, log, limits, left(), environ, self.root / suite.folder):
+            if failure := self._step(step.name, words, log, limits, left(), environ, root / suite.folder):
                 return ended(failure)
         return ended(None)
 
@@ -77,20 +83,36 @@ class Workshop:
         self._kept.clear()
 
     def _environment(self, suite: Suite, lock: Lock) -> Path:
-        path = self.folder / f"{suite.name}-{lock.hash}"
-        if path in self._kept:
-            self._kept.remove(path)
-        self._kept.append(path)
-        while len(self._kept) > KEPT:
-            shutil.rmtree(self._kept.pop(0), ignore_errors=True)
+        path = self.folder / f"{suite.name}-{lock.hash}{self._thread()}"
+        with self._lock:
+            if path in self._kept:
+                self._kept.remove(path)
+            self._kept.append(path)
+            mine = [one for one in self._kept if one.name.endswith(self._thread())]
+            for old in mine[:-KEPT]:
+                self._kept.remove(old)
+                shutil.rmtree(old, ignore_errors=True)
         return path
+
+    def _thread(self) -> str:
+        """A word for what belongs to a thread alone; empty where all share one tree."""
+        return f"-{threading.get_ident():x}" if self.copies else ""
+
+    def _tree(self) -> Path:
+        """The tree, or the thread's copy of it."""
+        if not self.copies:
+            return self.root
+        copy = self.folder / f"tree{self._thread()}"
+        if not copy.exists():
+            shutil.copytree(self.root, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        return copy
 
     def _install(
         self, suite: Suite, lock: Lock, path: Path, log: Path, limits: Limits, left: Callable[[], float]
     ) -> Failure | None:
         shutil.rmtree(path, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / f"{lock.hash}.txt"
+        file = path.with_suffix(".txt")
         file.write_text("".join(f"{line}\n" for line in lock.requirements))
         interpreter = self.interpreters.get(lock.python, lock.python)
         install = [uv(), "pip", "install", "--color", "never", "--python", str(path), "--no-deps"]
@@ -99,7 +121,9 @@ class Workshop:
             [*install, "-r", str(file)],
         ]
         if suite.packages and self.editables:
-            commands.append([*install, *(word for one in self.editables for word in ("-e", one))])
+            root, tree = str(self.root), str(self._tree())
+            ours = (tree + one.removeprefix(root) for one in self.editables)
+            commands.append([*install, *(word for one in ours for word in ("-e", one))])
         environ = {**self.environ, "UV_NO_SOURCES": "1"}
         for words in commands:
             begun = log.stat().st_size if log.exists() else 0

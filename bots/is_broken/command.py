@@ -153,6 +153,7 @@ def prepared(chosen: argparse.Namespace, config: Config, scratch: Path, stopped:
         {minor: path for minor, (_, path) in found.items()},
         registry.environ,
         stopped.is_set,
+        copies=config.jobs > 1,
     )
     state = store.load(chosen.data)
     bench = Bench(config, chosen.data, workshop, state, dry=chosen.dry_run, said=_say)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from email.parser import HeaderParser
 from pathlib import Path
 
+from packaging.version import Version
+
 from .judge import difference
 from .model import Change, ChangeKind, Explanation, Failure, Lock
 from .resolve import uv
@@ -41,8 +43,9 @@ def note(change: Change) -> str:
     day = f" of {datetime.fromtimestamp(change.when, UTC):%Y-%m-%d %H:%M} UTC" if change.when is not None else ""
     was = f"; {change.old[:12]} was good" if change.old else "; it was not needed before"
     was = "; it is what can be had" if change.old == change.new else was
+    was += ", so a floor above it, or the end of its yank, would mend this" if older(change) else ""
     kind = {
-        ChangeKind.RELEASE: "pre-release" if change.prerelease else "release",
+        ChangeKind.RELEASE: "pre-release" if change.prerelease else "older release" if older(change) else "release",
         ChangeKind.HEAD: "commit",
         ChangeKind.PYTHON: "Python",
     }[change.kind]
@@ -52,7 +55,7 @@ def note(change: Change) -> str:
 
 def hold(changes: Sequence[Change], failure: Failure, first: float) -> str:
     """Lines for `pins.toml` that keep the latest culprit out; empty where the culprits are no upgrades."""
-    upgrades = [c for c in changes if c.kind is ChangeKind.RELEASE and c.old]
+    upgrades = [c for c in changes if c.kind is ChangeKind.RELEASE and c.old and not older(c)]
     if not upgrades:
         return ""
     last = max(upgrades, key=lambda c: (c.when is None, c.when or 0.0, c.name))
@@ -61,6 +64,11 @@ def hold(changes: Sequence[Change], failure: Failure, first: float) -> str:
     lines = [f"[hold.{last.name}]", f'spec = "<{last.new}"', f"why = {_toml(why[:200])}"]
     lines.append(f"until = {datetime.fromtimestamp(first, UTC) + timedelta(days=HELD_DAYS):%Y-%m-%d}")
     return "\n".join(lines)
+
+
+def older(change: Change) -> bool:
+    """Whether a change is a way back, to a floor or to what a yank has left."""
+    return change.kind is ChangeKind.RELEASE and bool(change.old) and Version(change.new) < Version(change.old)
 
 
 def _toml(text: str) -> str:

@@ -232,8 +232,6 @@ class Run:
         kind, good = job.lane.kind, self.bench.state.good
         newest = self.job(cell, LaneKind.NEWEST).key
         keys = [newest] if kind in {LaneKind.CONTROL, LaneKind.PRE} else [job.key, newest]
-        if kind is LaneKind.LOWEST:
-            return good.get(job.key)
         locked: tuple[str, ...] = ()
         if not self.since:
             if known := next((good[key] for key in keys if key in good), None):
@@ -319,7 +317,7 @@ class Run:
         job, failure = result.job, result.failure
         base, newest = self.base(cell, job), self.bench.state.locks.get(result.lock)
         assert failure is not None
-        if base is None or newest is None or base.hash == newest.hash or job.lane.kind is LaneKind.LOWEST:
+        if base is None or newest is None or base.hash == newest.hash:
             return [self.ledger.found(job, Culprits(()), failure, base, newest)]
         tools = Tools(self.config, self.project, self.bench, self.registry, self.resolver, self.ledger, self.scratch)
         return Search(tools, cell, job, base, newest, failure).run()

@@ -276,6 +276,24 @@ def test_pre_releases_are_told_apart(family: Family) -> None:
     assert "pre-release of 2026-01-18" in finding.explanation.notes[0]
 
 
+def test_a_floor_that_is_too_low_is_named(family: Family) -> None:
+    """The lowest releases are bisected against those that are good."""
+    family.config = replace(family.config, lanes=("control", "newest", "lowest"))
+    family.release("a", "0.5", day=-3)
+    family.release("b", "0.5", day=-2, breaks=True)
+    family.release("c", "0.5", day=-1)
+    suite = family.config.suites[0]
+    requirements = tuple(f"fam-{member}>=0.1" for member in "abcd")
+    family.config = replace(family.config, suites=(replace(suite, requirements=requirements),))
+    assert outcomes(family.night()) == {"control": "good", "newest": "good", "lowest": "regressed"}
+    finding = only_finding(family)
+    assert named(finding) == ["fam-b 0.5"]
+    assert finding.explanation.difference == ("fam-b 1.0 -> 0.5",)
+    assert finding.explanation.hold == ""
+    assert "older release of 2025-10-07" in finding.explanation.notes[0]
+    assert "1.0 was good, so a floor above it" in finding.explanation.notes[0]
+
+
 def test_a_release_for_another_python_is_no_change(family: Family) -> None:
     """It is neither tried nor named."""
     family.release("a", "2.0", day=101, requires_python=">=3.99", breaks=True)
