@@ -120,17 +120,18 @@ class Judge:
     """One authenticator for all connections, so that sessions stand for it; `refuses` is as each one's flags say."""
 
     refuses = False
+    chain_of_trust: Any = None
 
     def __call__(self, chain: Any, **more: Any) -> Any:
         if self.refuses:
             raise ValidationError("unknown-issuer", "the test wants it so")
-        return accept_anyone(chain, **more)
+        return (self.chain_of_trust or accept_anyone)(chain, **more)
 
     def __repr__(self) -> str:
         return "Judge()"
 
 
-def configuration(flags: Flags, tickets: TicketKeys, judge: Any) -> ClientConfig | ServerConfig:
+def configuration(flags: Flags, tickets: TicketKeys, judge: Judge) -> ClientConfig | ServerConfig:
     """What the flags say. Raises `Unimplemented`."""
     low, high = flags.number("min-version") or 0x0303, flags.number("max-version") or 0x0304
     versions = [name for code, name in reversed(VERSIONS.items()) if low <= code <= high]
@@ -157,7 +158,7 @@ def configuration(flags: Flags, tickets: TicketKeys, judge: Any) -> ClientConfig
         ocsp = base64.b64decode(flags.get("ocsp-response")) or None
         identities = (Identity(tuple(one.der for one in chain), key, ocsp),)
     if "trust-cert" in flags.values and "verify-peer" in flags.on:
-        judge = chain_of_trust(Certificate.load(flags.get("trust-cert")))
+        judge.chain_of_trust = chain_of_trust(Certificate.load(flags.get("trust-cert")))
     if "server" not in flags.on:
         protocols = alpn(flags.get("advertise-alpn"))
         grease = "enable-grease" in flags.on
@@ -286,7 +287,7 @@ def run(arguments: list[str]) -> int:
                 if isinstance(config, ServerConfig):
                     connection = server(config, time.time(), secrets.token_bytes)
                 else:
-                    name = flags.get("host-name") or (None if config.authenticator is judge else "test")
+                    name = flags.get("host-name") or ("test" if judge.chain_of_trust else None)
                     connection = client(config, name, time.time(), secrets.token_bytes, session)
                 session = converse(sock, connection, flags, bool(number))
             except OSError as error:
