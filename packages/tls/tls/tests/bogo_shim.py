@@ -36,7 +36,7 @@ from mirage.tls import (
 from mirage.tls._constants import GROUPS, SCHEMES
 from mirage.tls.testing import accept_anyone
 from mirage.types import MirageError
-from mirage.x509 import Certificate, chain_of_trust
+from mirage.x509 import Certificate, ValidationError, chain_of_trust
 
 UNIMPLEMENTED = 89
 VERSIONS = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
@@ -49,17 +49,20 @@ SWITCHES = {
     *("shim-shuts-down", "use-export-context", "key-update", "enable-ocsp-stapling", "tls-unique", "no-tls1"),
     *("no-tls11", "no-tls12", "no-tls13", "no-ssl3", "expect-session-miss", "no-ticket", "enable-grease"),
     *("expect-no-session", "expect-ticket-renewal", "expect-hrr", "expect-no-hrr", "use-early-callback"),
-    *("handoff", "async", "implicit-handshake", "expect-not-resumable-across-names"),
+    *("handoff", "async", "implicit-handshake", "expect-not-resumable-across-names", "verify-fail"),
+    *("use-old-client-cert-callback", "install-ddos-callback", "expect-extended-master-secret"),
 }
 VALUES = {
     *("port", "shim-id", "key-file", "cert-file", "trust-cert", "min-version", "max-version", "expect-version"),
     *("host-name", "advertise-alpn", "select-alpn", "expect-alpn", "expect-advertised-alpn", "expect-server-name"),
     *("resume-count", "export-keying-material", "export-label", "export-context", "curves", "expect-curve-id"),
     *("signing-prefs", "verify-prefs", "expect-peer-signature-algorithm", "ocsp-response", "expect-ocsp-response"),
-    *("expect-resume-curve-id", "read-size", "max-send-fragment"),
+    *("expect-resume-curve-id", "read-size", "max-send-fragment", "key-shares"),
 }
-IGNORED = {"async", "use-early-callback", "implicit-handshake", "read-size", "no-ssl3", "no-tls1", "no-tls11"}
-NOT_DONE = {"handoff", "max-send-fragment", "no-ticket", "expect-advertised-alpn", "expect-not-resumable-across-names"}
+NOT_DONE = {
+    *("handoff", "max-send-fragment", "no-ticket", "expect-advertised-alpn", "expect-not-resumable-across-names"),
+    "signing-prefs",  # there is one list of schemes here, for both directions
+}
 
 
 class Unimplemented(Exception):
@@ -113,7 +116,22 @@ def alpn(wire: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def configuration(flags: Flags, tickets: TicketKeys) -> ClientConfig | ServerConfig:
+class Judge:
+    """One authenticator for all connections, so that sessions stand for it; `refuses` is as each one's flags say."""
+
+    refuses = False
+    chain_of_trust: Any = None
+
+    def __call__(self, chain: Any, **more: Any) -> Any:
+        if self.refuses:
+            raise ValidationError("unknown-issuer", "the test wants it so")
+        return (self.chain_of_trust or accept_anyone)(chain, **more)
+
+    def __repr__(self) -> str:
+        return "Judge()"
+
+
+def configuration(flags: Flags, tickets: TicketKeys, judge: Judge) -> ClientConfig | ServerConfig:
     """What the flags say. Raises `Unimplemented`."""
     low, high = flags.number("min-version") or 0x0303, flags.number("max-version") or 0x0304
     versions = [name for code, name in reversed(VERSIONS.items()) if low <= code <= high]
@@ -125,18 +143,22 @@ def configuration(flags: Flags, tickets: TicketKeys) -> ClientConfig | ServerCon
         common["groups"] = flags.codes("curves", GROUP_NAMES)
         if len(common["groups"]) != len(flags.values["curves"]):
             raise Unimplemented("curves")
-    for name in ("verify-prefs", "signing-prefs"):
-        if name in flags.values:
-            common["schemes"] = flags.codes(name, SCHEME_NAMES)
+    if "key-shares" in flags.values:
+        common["key_shares"] = flags.codes("key-shares", GROUP_NAMES)
+        if "server" in flags.on or len(common["key_shares"]) != len(flags.values["key-shares"]):
+            raise Unimplemented("key-shares")
+    if "verify-prefs" in flags.values:
+        if "server" in flags.on or "cert-file" in flags.values:
+            raise Unimplemented("verify-prefs of who signs as well: there is one list of schemes here")
+        common["schemes"] = flags.codes("verify-prefs", SCHEME_NAMES)
     identities: tuple[Identity, ...] = ()
     if "cert-file" in flags.values:
         chain = Certificate.load(flags.get("cert-file"))
         key = PrivateKey.from_pem(Path(flags.get("key-file") or flags.get("cert-file")).read_bytes())
         ocsp = base64.b64decode(flags.get("ocsp-response")) or None
         identities = (Identity(tuple(one.der for one in chain), key, ocsp),)
-    judge: Any = accept_anyone
     if "trust-cert" in flags.values and "verify-peer" in flags.on:
-        judge = chain_of_trust(Certificate.load(flags.get("trust-cert")))
+        judge.chain_of_trust = chain_of_trust(Certificate.load(flags.get("trust-cert")))
     if "server" not in flags.on:
         protocols = alpn(flags.get("advertise-alpn"))
         grease = "enable-grease" in flags.on
@@ -148,6 +170,8 @@ def configuration(flags: Flags, tickets: TicketKeys) -> ClientConfig | ServerCon
             ocsp="enable-ocsp-stapling" in flags.on,
             **common,
         )
+    if "enable-grease" in flags.on:
+        raise Unimplemented("a server's GREASE in TLS 1.3 beyond its tickets")
     if not identities:
         raise Unimplemented("a server without a certificate")
     ask = "require" if "require-any-client-certificate" in flags.on else "ask" if "verify-peer" in flags.on else "no"
@@ -245,7 +269,8 @@ def run(arguments: list[str]) -> int:
     try:
         first, later = parse(arguments)
         tickets = TicketKeys(secrets.token_bytes(32))
-        configs = [configuration(flags, tickets) for flags in (first, later)]
+        judge = Judge()
+        configs = [configuration(flags, tickets, judge) for flags in (first, later)]
     except (Unimplemented, OSError, MirageError) as error:
         print("unimplemented:", error, file=sys.stderr)
         return UNIMPLEMENTED
@@ -254,6 +279,7 @@ def run(arguments: list[str]) -> int:
     session = None
     for number in range(1 + (first.number("resume-count") or 0)):
         flags, config = (later, configs[1]) if number else (first, configs[0])
+        judge.refuses = "verify-fail" in flags.on
         host = "::1" if "ipv6" in flags.on else "127.0.0.1"
         with socket.create_connection((host, int(flags.get("port"))), 30) as sock:
             sock.sendall(int(flags.get("shim-id", "0")).to_bytes(8, "little"))
@@ -261,7 +287,7 @@ def run(arguments: list[str]) -> int:
                 if isinstance(config, ServerConfig):
                     connection = server(config, time.time(), secrets.token_bytes)
                 else:
-                    name = flags.get("host-name") or (None if config.authenticator is accept_anyone else "test")
+                    name = flags.get("host-name") or ("test" if judge.chain_of_trust else None)
                     connection = client(config, name, time.time(), secrets.token_bytes, session)
                 session = converse(sock, connection, flags, bool(number))
             except OSError as error:

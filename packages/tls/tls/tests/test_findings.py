@@ -98,3 +98,10 @@ def test_a_name_that_is_acknowledged_with_octets(pki: Any) -> None:
         flight = theirs.handle(ours.handle(b"", NOW).output, NOW).output
     with pytest.raises(PeerMisbehaved, match="is not empty"):
         ours.handle(flight, NOW)
+
+
+def test_the_version_of_the_first_record() -> None:
+    """RFC 8446 5.1: 0x0301 in the record of the first ClientHello, for what stands in between; 0x0303 later."""
+    ours = client(ClientConfig(authenticator=accept_anyone), "example.org", NOW, randomness("c"))
+    assert ours.handle(b"", NOW).output[:3] == b"\x16\x03\x01"
+    assert ours._link.writer.version == 0x0303

@@ -74,8 +74,8 @@ def start(link: ClientLink, session: Session | None, early: bytes) -> State[Clie
     hello = ClientHello(TLS12, link.client_random, session_id, tuple(suites), b"\0", extensions)
     offer = Offer(hello, finishers, session, early if resume_13 else b"")
     offer = _send(link, offer)
-    link.writer.version = TLS12
     link.flush()
+    link.writer.version = TLS12
     if offer.early:
         assert resume_13 is not None
         offer = _begin_early(link, offer, resume_13)

@@ -64,7 +64,7 @@ def check(hello: ClientHello) -> None:
     key_shares(items.get(Ext.KEY_SHARE))
     for kind in (Ext.POINT_FORMATS, Ext.PSK_MODES, Ext.CLIENT_CERTIFICATE_TYPE, Ext.SERVER_CERTIFICATE_TYPE):
         one_octet_codes(items.get(kind), f"extension {kind}")
-    if Ext.PRE_SHARED_KEY in items:
+    if Ext.PRE_SHARED_KEY in items and TLS13 in hello.versions():
         psk_offer(items[Ext.PRE_SHARED_KEY])
         if Ext.PSK_MODES not in items:
             raise PeerMisbehaved("pre_shared_key without psk_key_exchange_modes", Alert.MISSING_EXTENSION)
