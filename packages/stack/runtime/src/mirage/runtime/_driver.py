@@ -9,6 +9,7 @@ dropped and counted, as on any full queue.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mirage.types import Buffer, DeviceError, FrameMeta, Network, OffloadNetwork
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 _FRAMES = 64
+_SINGLY = 8
+"""How often one frame is asked for, once one came alone, before it is seen again whether more come at once."""
 _KEPT = 1024
 _RETRY_FIRST, _RETRY_LAST = 0.001, 0.1
 _PLAIN = FrameMeta()
@@ -42,6 +45,7 @@ class Driver:
         """Why the device is not used any more."""
         self._loop = loop
         self._many = device if isinstance(device, OffloadNetwork) else None
+        self._singly = 0
         self._kept: list[_Frame] = []
         self._retry: asyncio.TimerHandle | None = None
         self._retry_after = _RETRY_FIRST
@@ -63,7 +67,7 @@ class Driver:
         try:
             if self._many is not None:
                 self._loop.settle()
-                frames = self._many.receive_many(_FRAMES)
+                frames: Sequence[tuple[FrameMeta, memoryview]] = self._receive_many(self._many)
             else:
                 frames = self._receive_each()
         except DeviceError as error:
@@ -74,6 +78,17 @@ class Driver:
         if self._descriptor is None and len(frames) >= _FRAMES:
             self._came()
         self._loop.feed(self.stack, self.interface, frames)
+
+    def _receive_many(self, device: OffloadNetwork) -> Sequence[tuple[FrameMeta, memoryview]]:
+        """What waits. Where two hosts wait for each other each frame comes alone, and to hear that there is no other
+        costs as much as the frame did; so then just one is asked for, and if there are more, the loop comes back."""
+        if self._singly:
+            self._singly -= 1
+            return device.receive_many(1)
+        frames = device.receive_many(_FRAMES)
+        if len(frames) == 1 and self._descriptor is not None:
+            self._singly = _SINGLY
+        return frames
 
     def _receive_each(self) -> list[tuple[FrameMeta, memoryview]]:
         frames: list[tuple[FrameMeta, memoryview]] = []

@@ -172,10 +172,11 @@ class StackEventLoop(asyncio.SelectorEventLoop):
                 self._tell(news)
             else:
                 self.call_soon(_nothing)  # others get a turn, and then it goes on at once
-            deadline = min(deadline, stack.next_deadline())
         for driver in self.drivers:
             if driver.interface.output:
                 driver.transmit()
+        for stack in self._stacks:  # now that the frames are under way
+            deadline = min(deadline, stack.next_deadline())
         if deadline < self._wake_at:
             self._wake_up_at(deadline)
 
