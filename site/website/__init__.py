@@ -18,9 +18,8 @@ from mirage.cohttp.static import static
 from mirage.opium import STR, App, HttpError, Renderer, after, plain_page, redirect, root, security_headers, text
 from mirage.types import Console, KeyValueRO, WallClock
 
-from .status import aged, badge
-
 from .repository import repository, retyped
+from .status import aged, badge
 
 __all__ = ["site"]
 
