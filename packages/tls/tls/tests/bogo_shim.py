@@ -8,6 +8,7 @@ status 89, which the runner counts apart. A failure of the connection ends with 
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 import socket
 import sys
@@ -214,6 +215,14 @@ def check(connection: Connection, flags: Flags, resuming: bool) -> None:
         raise Expectation(f"retried: {info.retried}")
 
 
+def drain(sock: socket.socket) -> None:
+    """Read what still comes: to close on it would reset the connection, and our alert might be lost with it."""
+    sock.settimeout(1)
+    with contextlib.suppress(OSError):
+        while sock.recv(1 << 16):
+            pass
+
+
 def converse(sock: socket.socket, connection: Connection, flags: Flags, resuming: bool) -> Any:
     """One connection: what comes is sent back with every bit turned. Returns a session to resume."""
 
@@ -223,6 +232,7 @@ def converse(sock: socket.socket, connection: Connection, flags: Flags, resuming
         except Failure as failure:
             sock.sendall(failure.output)
             sock.shutdown(socket.SHUT_WR)
+            drain(sock)
             raise
         sock.sendall(found.output)
         return found.events
