@@ -30,6 +30,7 @@ from tasks import tree
 
 from . import scratch, targets
 from .client import Client
+from .crawl import crawl
 
 pytestmark = pytest.mark.slow
 
@@ -229,6 +230,16 @@ def tamperer(site: str) -> ThreadingHTTPServer:
             """Nothing."""
 
     return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
+def test_pages_lead_to_every_file(places: Places) -> None:
+    """A reader who follows links gets to each release's page and to its files, and none of them is broken."""
+    report = crawl(places.site)
+    assert not report.broken, "\n".join(report.broken)
+    assert any(target.startswith("/releases/") and target != "/releases/" for target in report.pages)
+    for name in names(places):
+        assert f"/packages/{name}/" in report.pages
+        assert any(target.startswith(f"/files/{name}/") for target in report.other), name
 
 
 @pytest.mark.tool("opam")
