@@ -1,7 +1,8 @@
 """A rehearsal: the whole train on a clone of the tree, so that nothing of it is real.
 
 The clone is in `_build/rehearsal`. A key that is made for it signs; twine uploads to a pypiserver on loopback; at the
-end pip, uv and opam install from what was published. Beyond loopback, only the registry of this machine is asked.
+end the website is booted with what was published, and pip, uv and opam install from it. Beyond loopback, only
+the registry of this machine is asked.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import files, signing, survey
+from . import arrived, files, survey
 from .clients import run
 from .errors import Failed
 from .git import Git
-from .index_data import FOLDER, IndexData
+from .index_data import IndexData
 from .journal import STAGES, TRAINS, Journal
-from .stages import verify
 from .train import Train
 
 __all__ = ["rehearse", "repository"]
@@ -48,10 +48,14 @@ def rehearse(root: Path, names: Sequence[str], without: Sequence[str], dry_run: 
         words += ["--without", ",".join(without), "--accept-unverified"] if without else []
         _release(clone, words)
     (file,) = [f for f in (clone / TRAINS).glob("*.json") if not (root / TRAINS / f.name).exists()]
-    train = Train(clone, Journal.load(file), echo=lambda line: None, settings={"without": without})
-    print("rehearse: what was published is looked at", flush=True)
-    said = _look(train, place, without)
+    train = Train(clone, Journal.load(file), echo=lambda line: print(f"rehearse: {line}", flush=True))
     rows = [(stage, train.journal.seconds(stage)) for stage in STAGES]
+    looking = time.monotonic()
+    train.echo(
+        f"{arrived.check_files(train, key, place / 'uploaded')} files are signed and uploaded as they were built"
+    )
+    said = arrived.check_website(train, without)
+    rows.append(("look", time.monotonic() - looking))
     print("\n".join([f"\n  {'stage':<10} {'seconds':>9}", *(f"  {name:<10} {spent:>9.2f}" for name, spent in rows)]))
     print(f"  {'together':<10} {time.monotonic() - started:>9.2f}\n")
     website = train.journal.steps("stage")["website"]
@@ -99,29 +103,6 @@ def _environment() -> dict[str, str]:
     # What pins the tree that is rehearsed does not pin the clone.
     kept = {k: v for k, v in os.environ.items() if k not in {"MIRAGE_PINS", "MIRAGE_PINNED"}}
     return kept | {"TWINE_USERNAME": "rehearsal", "TWINE_PASSWORD": "rehearsal"}
-
-
-def _look(train: Train, place: Path, without: Sequence[str]) -> list[str]:
-    """Check what was published: signatures, uploads, and that each client installs it."""
-    releases = [r for r in IndexData(train.root).releases if r["train"] == train.name]
-    if len(releases) != len(train.packages):
-        raise Failed(f"{len(releases)} of {len(train.packages)} packages are in {FOLDER}")
-    published = train.root / FOLDER / "files"
-    allowed = place / "allowed"
-    allowed.write_text(f"rehearsal {(place / 'key.pub').read_text()}")
-    for release in releases:
-        for file in release["files"]:
-            signing.verify(published / file["filename"], allowed, "rehearsal")
-            if files.sha256(place / "uploaded" / file["filename"]) != file["sha256"]:
-                raise Failed(f"{file['filename']} did not arrive at the repository as it was built")
-    said = []
-    for name in ("pip", "uv", "opam"):
-        if name in without:
-            said.append(f"{name} left out")
-        else:
-            verify.installs(train, name, published)
-            said.append(f"{name} ok")
-    return said
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from ..train import Stage, Train
 from .build import source
 from .publish import base_address
 
-__all__ = ["STAGE", "everything", "requirement"]
+__all__ = ["STAGE", "beside", "everything", "prepare", "requirement"]
 
 _SITE_GROUPS = (("site", "render"), ("integration", "check"))
 """What the website is rendered and checked with."""
@@ -71,16 +71,19 @@ def _group(tree: Path, folder: str) -> list[str]:
     return [text for group in groups for text in group if isinstance(text, str)]
 
 
-def everything(train: Train, built: Path | None = None) -> list[File]:
-    """The staged files: published before, built now (they are in `built`), and what others provide."""
+def everything(train: Train) -> list[File]:
+    """The staged files: published before, built now, and what others provide."""
     when = train.git.date(train.commit)
     published = train.root / FOLDER / "files"
     before = [published / file["filename"] for release in IndexData(train.root).releases for file in release["files"]]
     now = [path for package in train.packages for path in train.files(package["name"])]
-    now = now if built is None else [built / path.name for path in now]
     known = {path.name for path in now}
-    beside = [path for path in (train.work / "beside").iterdir() if path.name.endswith((".whl", ".tar.gz"))]
-    return distribution_files([*now, *(p for p in before if p.name not in known), *beside], when)
+    return distribution_files([*now, *(p for p in before if p.name not in known), *beside(train)], when)
+
+
+def beside(train: Train) -> list[Path]:
+    """The files that others provide."""
+    return [path for path in (train.work / "beside").iterdir() if path.name.endswith((".whl", ".tar.gz"))]
 
 
 def _index(train: Train) -> dict[str, int]:
@@ -111,16 +114,21 @@ def _extras(path: Path) -> list[str]:
     return sorted(tomllib.loads((path / "pyproject.toml").read_text())["project"].get("optional-dependencies", {}))
 
 
+def prepare(train: Train, tree: Path, away: Path) -> Path:
+    """Put a tree's website into a folder without sources, with an environment from the staged index; its Python."""
+    _carry(tree, away)
+    with served_folder(train.work / "index") as address:
+        python = environment(away / ".venv")
+        install = ["uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", str(python)]
+        run([*install, "--default-index", f"{address}simple/", *_needed(train)], drop=PLAIN)
+    return python
+
+
 def _website(train: Train) -> str:
     """Build, boot and check the website where no source is in reach; its last line."""
     away = train.work / "away"
     shutil.rmtree(away, ignore_errors=True)
-    _carry(source(train), away)
-    with served_folder(train.work / "index") as address:
-        python = environment(away / ".venv")
-        install = ["uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", str(python)]
-        install += ["--default-index", f"{address}simple/", *_needed(train)]
-        run(install, drop=PLAIN)
+    python = prepare(train, source(train), away)
     train.echo("stage: the website's environment is ready")
     check = [str(python), "-m", "integration.website", "--check", "-t", "unix"]
     path = f"{python.parent}:{os.environ['PATH']}"

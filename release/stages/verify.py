@@ -27,7 +27,7 @@ from ..train import Stage, Train
 from .build import source
 from .stage import everything, requirement
 
-__all__ = ["CHECKS", "STAGE", "installs"]
+__all__ = ["CHECKS", "CLIENTS", "STAGE", "installs"]
 
 _IMPORT = "import importlib, sys; [importlib.import_module(m) for m in sys.argv[1:]]; print(len(sys.argv) - 1)"
 
@@ -44,7 +44,7 @@ def _run(train: Train) -> None:
 
 def _opam(train: Train) -> None:
     train.step("verify", "opam lint and admin check", lambda: _opam_looks(train))
-    train.step("verify", "opam installs everything", lambda: installs(train, "opam"))
+    train.step("verify", "opam installs everything", lambda: _staged(train, "opam"))
 
 
 def _opam_looks(train: Train) -> dict[str, int]:
@@ -65,41 +65,53 @@ def _opam_environment(place: Path) -> dict[str, str]:
     return plain | {"OPAMCOLOR": "never", "OPAMNODEPEXTS": "1"}
 
 
-def installs(train: Train, client: str, built: Path | None = None) -> int:
-    """Let pip, uv or opam install the train's packages from an index on loopback, and import every module.
+def installs(train: Train, client: str, ours: str, others: str | None = None) -> int:
+    """Let pip, uv or opam install the train's packages, and import every module; how many.
 
-    `built` is where the packages' files are taken from: the train's own folder, or where they are published.
+    `ours` is the address of the index that has them, `others` of one that has what they need from others, if that is
+    another one; each with a slash at its end.
     """
-    with tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch, served(everything(train, built)) as address:
+    with tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch:
         if client == "opam":
-            return _opam_installs(train, address, Path(scratch))
+            return _opam_installs(train, ours, others, Path(scratch))
+        more, default = _MORE[client]
+        where = [more, f"{ours}simple/", default, f"{others}simple/"] if others else [default, f"{ours}simple/"]
         wanted = [requirement(train, p) for p in train.packages]
-        run([*_CLIENTS[client], f"{address}simple/", "--target", scratch, *wanted], drop=PLAIN)
+        run([*_START[client], *where, "--target", scratch, *wanted], drop=PLAIN)
         # -S: the modules must come from there.
         program = [sys.executable, "-S", "-c", _IMPORT, *_modules(train)]
         return int(run(program, env={"PYTHONPATH": scratch}, drop=PLAIN).split()[-1])
 
 
-_CLIENTS = {
+CLIENTS = ("pip", "uv", "opam")
+"""Who installs."""
+_START = {
     "pip": [
         *(sys.executable, "-m", "pip", "--isolated", "--no-cache-dir", "--disable-pip-version-check"),
-        *("install", "--quiet", "--index-url"),
+        *("install", "--quiet"),
     ],
-    "uv": [
-        *("uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", sys.executable),
-        "--default-index",
-    ],
+    "uv": ["uv", "--no-config", "--no-cache", "pip", "install", "--quiet", "--python", sys.executable],
 }
+_MORE = {"pip": ("--extra-index-url", "--index-url"), "uv": ("--index", "--default-index")}
+"""The options that name an index more, and the only one."""
 
 
-def _opam_installs(train: Train, address: str, place: Path) -> int:
+def _opam_installs(train: Train, ours: str, others: str | None, place: Path) -> int:
     env = _opam_environment(place)
-    init = ["opam", "init", "--bare", "--disable-sandboxing", "-n", "--bypass-checks", "m", f"{address}opam"]
+    where = [("mirage", f"{ours}opam"), *([("beside", f"{others}opam")] if others else [])]
+    name, address = where[-1]
+    run(["opam", "init", "--bare", "--disable-sandboxing", "-n", "--bypass-checks", name, address], env=env, drop=PLAIN)
+    repositories = ",".join([*(f"{n}={a}" for n, a in where[:-1]), name])
+    run(["opam", "switch", "create", "x", "--empty", "--repositories", repositories], env=env, drop=PLAIN)
     wanted = [f"{p['name']}.{to_opam(Version(p['new']))}" for p in train.packages]
-    for command in (init, ["opam", "switch", "create", "x", "--empty"], ["opam", "install", *wanted]):
-        run(command, env=env, drop=PLAIN)
+    run(["opam", "install", *wanted], env=env, drop=PLAIN)
     program = ["opam", "exec", "--", sys.executable, "-S", "-c", _IMPORT, *_modules(train)]
     return int(run(program, env=env, drop=PLAIN).split()[-1])
+
+
+def _staged(train: Train, client: str) -> int:
+    with served(everything(train)) as address:
+        return installs(train, client, address)
 
 
 def _modules(train: Train) -> list[str]:
@@ -111,11 +123,11 @@ def _module(name: str) -> str:
 
 
 def _pip(train: Train) -> None:
-    train.step("verify", "pip installs everything", lambda: installs(train, "pip"))
+    train.step("verify", "pip installs everything", lambda: _staged(train, "pip"))
 
 
 def _uv(train: Train) -> None:
-    train.step("verify", "uv installs everything", lambda: installs(train, "uv"))
+    train.step("verify", "uv installs everything", lambda: _staged(train, "uv"))
 
 
 def _upgrade(train: Train) -> None:
