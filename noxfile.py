@@ -360,8 +360,8 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
-    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot; `--compiled` measures
-    compiled wheels where there are any.
+    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot; `--compiled`
+    measures compiled wheels where there are any.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
