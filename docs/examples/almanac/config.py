@@ -1,19 +1,8 @@
 # mirage >=0.1,<0.2
 """Says the date and the saying of the day, out of files that are built in."""
 
-from mirage.tool.devices import (
-    CONSOLE,
-    JOB,
-    KV_RO,
-    STR,
-    WALL_CLOCK,
-    boot_argument,
-    console,
-    crunch,
-    foreign,
-    register,
-    wall_clock,
-)
+from mirage.tool.devices import CONSOLE, JOB, KV_RO, STR, WALL_CLOCK, boot_argument, console, crunch, foreign, register
+from mirage.tool.devices import wall_clock
 
 who = boot_argument("who", STR, default="reader", doc="Whom to speak to.")
 
