@@ -42,7 +42,8 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "corrupt": (500_000, {"corrupt": 0.02}),
     "delay": (1_000_000, {"delay_ns": 40 * MS, "jitter_ns": 4 * MS}),
     "small-mtu": (500_000, {"mtu": 600, "loss": 0.01}),
-    "black-hole": (500_000, {"largest": 1350}),
+    "black-hole": (500_000, {"largest": 1100}),
+    "black-hole-6": (500_000, {"largest": 14 + 1280}),
     "all": (200_000, {"loss": 0.02, "reorder": 0.02, "duplicate": 0.02, "corrupt": 0.01, "jitter_ns": 2 * MS}),
 }
 
