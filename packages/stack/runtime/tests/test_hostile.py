@@ -36,13 +36,14 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "loss-1": (1_000_000, {"loss": 0.01}),
     "loss-5": (300_000, {"loss": 0.05}),
     "loss-10": (100_000, {"loss": 0.1}),
-    "loss-30": (4_000, {"loss": 0.3}),
+    "loss-30": (30_000, {"loss": 0.3}),
     "reorder": (1_000_000, {"reorder": 0.05, "reorder_ns": 5 * MS}),
     "duplicate": (1_000_000, {"duplicate": 0.1}),
     "corrupt": (500_000, {"corrupt": 0.02}),
     "delay": (1_000_000, {"delay_ns": 40 * MS, "jitter_ns": 4 * MS}),
     "small-mtu": (500_000, {"mtu": 600, "loss": 0.01}),
-    "black-hole": (500_000, {"largest": 1350}),
+    "black-hole": (500_000, {"largest": 1100}),
+    "black-hole-6": (500_000, {"largest": 14 + 1280}),
     "all": (200_000, {"loss": 0.02, "reorder": 0.02, "duplicate": 0.02, "corrupt": 0.01, "jitter_ns": 2 * MS}),
 }
 
