@@ -105,7 +105,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A release train, what somebody wrote of it, and what the changelogs say of its releases."""
+    """A release train with its notes, or where it has none, what the changelogs say of its releases."""
 
     train: views.TrainView
     notes: Shown | None
@@ -275,10 +275,15 @@ class _Builder:
             if name not in self.content.pages:
                 message = f"this page is missing: {name}.md"
                 self.problems.append(Problem("site/content/pages", 1, message))
-        trains = {train.id for train in self.trains}
+        trains = {train.id: train.releases for train in self.trains}
         for release in self.content.releases:
-            if release.id not in trains:
+            came = {f"{one.name} {one.version}" for one in trains.get(release.id, ())}
+            said = set(release.meta.packages)
+            if not came:
                 self._problem(release, f"no release of {INDEX} came with a train {release.id!r}")
+            elif said and said != came:
+                differing = ", ".join(sorted(said ^ came))
+                self._problem(release, f"field 'packages': {INDEX} and this file do not agree on {differing}")
         urls: dict[str, Entry[Any]] = {}
         for link in self.content.links:
             other = urls.setdefault(link.meta.url, link)
@@ -458,6 +463,10 @@ class _Builder:
             feeds.Feed("/atom.xml", title, "Articles, releases and links", "/", tuple(everything)),
         ):
             self._put(feed.address[1:], feeds.atom(feed, site.url, site.author, site.started))
+
+    def _told(self, train: views.TrainView, notes: Shown | None) -> _Told:
+        """What a train's page says: its notes, which tell every package's changes, or else the changelogs."""
+        return _Told(train, notes, [] if notes else self._logged(train.releases))
 
     def _said(self, told: _Told) -> Markup:
         """A train's page without its frame, for the feed."""

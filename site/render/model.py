@@ -93,11 +93,13 @@ class Guide:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What somebody says of a release train; the body is its notes. What it released, `site/index` knows."""
+    """What is said of a release train; the body is its notes."""
 
     title: str
     date: datetime.date
     summary: str
+    packages: tuple[str, ...] = ()
+    """What it released, each as NAME VERSION. `site/index` knows it too, and where both speak they say the same."""
 
 
 @dataclass(frozen=True, slots=True)

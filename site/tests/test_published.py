@@ -37,7 +37,8 @@ def tree(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(file, copy)
     log = "# Changes\n\n## 0.1.1 - 2026-12-03\n\n### Fixed\n\nAn *edge* is round.\n\n## 0.1.0 - 2026-11-26\n\nFirst.\n"
     (place / "packages/core/types/CHANGELOG.md").write_text(log)
-    notes = "---\ntitle: A second look\ndate: 2026-12-03\nsummary: Types mended.\n---\nIt was time.\n"
+    notes = "---\ntitle: A second look\ndate: 2026-12-03\nsummary: Types mended.\n"
+    notes += "packages: mirage-types 0.1.1\n---\n## mirage-types 0.1.1\n\nIt was time.\n"
     (place / "site/content/releases").mkdir()
     (place / "site/content/releases/two.md").write_text(notes)
     publish(place / "site/index", "one", "2026-11-26", FIRST)
@@ -113,7 +114,8 @@ def test_a_train_has_its_page_and_its_entry(released: dict[str, bytes]) -> None:
     entries = feedparser.parse(released["releases/atom.xml"]).entries
     assert [entry.title for entry in entries] == ["A second look", "Release train one"]
     assert "https://mirage.example/packages/mirage-types/" in entries[0].content[0].value
-    assert "round" in entries[0].content[0].value
+    assert "It was time." in entries[0].content[0].value
+    assert "First." in entries[1].content[0].value
     assert b"/releases/two/" in released["sitemap.xml"]
 
 
@@ -218,13 +220,20 @@ def test_signatures_are_served(tmp_path: Path) -> None:
     assert tree["SHA256SUMS.sig"] == b"root"
 
 
-def test_words_for_no_train(tree: Path, tmp_path: Path) -> None:
-    """A page about a train that released nothing is a mistake."""
+def test_words_that_the_index_does_not_bear_out(tree: Path, tmp_path: Path) -> None:
+    """A page about a train that released nothing, or other things, is a mistake."""
     shutil.copytree(tree, tmp_path / "tree")
-    text = "---\ntitle: t\ndate: 2026-12-03\nsummary: s\n---\n"
-    (tmp_path / "tree/site/content/releases/three.md").write_text(text)
-    with pytest.raises(ContentError, match=r"releases/three.md:1: no release of site/index came with a train 'three'"):
+    text = "---\ntitle: t\ndate: 2026-12-03\nsummary: s\n"
+    folder = tmp_path / "tree/site/content/releases"
+    (folder / "three.md").write_text(f"{text}---\n")
+    (folder / "one.md").write_text(f"{text}packages: mirage-types 0.1.0, mirage-net 0.1.0, mirage-gone 0.2\n---\n")
+    with pytest.raises(ContentError) as caught:
         build(Sources.of(tmp_path / "tree"))
+    assert "releases/three.md:1: no release of site/index came with a train 'three'" in str(caught.value)
+    assert (
+        "one.md:5: field 'packages': site/index and this file do not agree on mirage-gone 0.1, mirage-gone 0.2"
+        in str(caught.value)
+    )
 
 
 @pytest.mark.slow
