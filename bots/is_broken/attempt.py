@@ -67,7 +67,6 @@ class Workshop:
         environ = {
             "PATH": f"{bin_}:{os.environ.get('PATH', '')}",
             "VIRTUAL_ENV": str(environment),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "MIRAGE_TARGETS": "" if target == "-" else target,
             **{key: _filled(word, values) for key, word in suite.environ.items()},
         }
