@@ -179,7 +179,8 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *sources, env={"MYPYPATH": ":".join(sources)})
     site = [str(SITE / name) for name in ("render", "website", "config.py")]
     session.run("mypy", *site, env={"MYPYPATH": ":".join([str(SITE), *sources])})
-    tools = ["tasks", "release", "noxfile.py", *(str(path) for path in sorted(ROOT.glob("bots/*/*.py")))]
+    bots = [str(path) for part in ("", "testing/", "benchmarks/") for path in sorted(ROOT.glob(f"bots/*/{part}*.py"))]
+    tools = ["tasks", "release", "noxfile.py", *bots]
     session.run("mypy", "--exclude", "/tests/", *tools, env={"MYPYPATH": ":".join([str(ROOT), *sources])})
     session.run("pyright", "--warnings", *(str(p.path / "src") for p in packages if p.family == "core"))
 

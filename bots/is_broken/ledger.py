@@ -44,8 +44,16 @@ class Ledger:
         self.bench.change(change)
         self.bench.said(f"{key}: {result.outcome.value}, {result.seconds:.1f} s")
 
-    def found(self, job: Job, culprits: Culprits, failure: Failure, base: Lock | None, lock: Lock | None) -> str:
-        """Write down a finding; its key. `lock` is `base` with just the culprits taken in."""
+    def found(
+        self,
+        job: Job,
+        culprits: Culprits,
+        failure: Failure,
+        base: Lock | None,
+        lock: Lock | None,
+        notes: tuple[str, ...] = (),
+    ) -> str:
+        """Write down a finding; its key. `lock` is `base` with just the culprits, `notes` what is to be said."""
         outcome = Outcome.UNRESOLVABLE if failure.reason is Reason.CONFLICT else Outcome.REGRESSED
         key = finding_key(culprits.changes, failure.signature)
         now = self.bench.night.started
@@ -55,12 +63,13 @@ class Ledger:
             culprits = replace(before.culprits, probes=before.culprits.probes or culprits.probes)
         else:
             culprits = replace(culprits, changes=linked(culprits.changes, self.resolver.environ, job.python))
+        text = explain(key, failure, culprits.changes, base, lock, before.first if before else now)
         finding = Finding(
             key,
             outcome,
             culprits,
             failure.signature,
-            explain(key, failure, culprits.changes, base, lock, before.first if before else now),
+            replace(text, notes=(*text.notes, *notes)),
             self._jobs(before, job),
             lock.hash if lock else "",
             before.first if before else now,

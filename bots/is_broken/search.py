@@ -59,7 +59,8 @@ class Search:
             lock = self.environment(culprits.changes)
             probe = self.tools.bench.remembered(self.cell, lock)
             failure = (probe and probe.failure) or self.failure
-            keys.append(self.tools.ledger.found(self.job, culprits, failure, self.base, lock))
+            notes = self.bound(culprits.changes)
+            keys.append(self.tools.ledger.found(self.job, culprits, failure, self.base, lock, notes))
             left = judge.without(left, culprits.changes)
             if not left or self.ask(newest_of(left)) is not Verdict.FAIL:
                 break
@@ -85,6 +86,22 @@ class Search:
         probe = bench.probe(self.cell, lock, self.job.key, self.failure)
         bench.said(f"  {'good' if probe.passed else 'bad '}  {', '.join(change.spelled for change in taken)}")
         return Verdict.PASS if probe.passed else Verdict.FAIL
+
+    def bound(self, members: tuple[Change, ...]) -> tuple[str, ...]:
+        """A sentence on each member of a set that cannot be had without the others, which were seen to pass alone.
+
+        It is the one to look at first: the others are there because it requires them. Only the resolver is asked.
+        """
+        found = []
+        for member in members if len(members) > 1 else ():
+            others = " and ".join(other.spelled for other in members if other is not member)
+            try:
+                had = self.environment((member,)).versions.get(member.name, "")
+            except Conflict:
+                had = ""
+            if not had.endswith(member.new):
+                found.append(f"{member.spelled} cannot be had without {others}; without {member.spelled} nothing fails")
+        return tuple(found)
 
     def known(self, left: Sequence[Change]) -> Culprits | None:
         """The culprits of a finding that is there already, where they are among the changes and fail here too."""

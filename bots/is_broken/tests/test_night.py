@@ -87,6 +87,19 @@ def test_a_break_by_a_pair(family: Family) -> None:
     assert "beside fam-a 2.0" in finding.explanation.hold
 
 
+def test_a_release_that_brings_another_is_named_with_it(family: Family) -> None:
+    """And it is said which of them to look at first."""
+    family.release("b", "2.0", day=101)
+    family.release("c", "2.0", day=102)
+    family.release("a", "2.0", day=103, requires=("fam-c>=2",), breaks=True)
+    family.night()
+    finding = only_finding(family)
+    assert named(finding) == ["fam-c 2.0", "fam-a 2.0"]
+    assert finding.explanation.notes[2:] == (
+        "fam-a 2.0 cannot be had without fam-c 2.0; without fam-a 2.0 nothing fails",
+    )
+
+
 def test_a_break_by_a_triple(family: Family) -> None:
     """No two of them do it."""
     family.release("a", "2.0", day=101, beside={"b": 2, "d": 2}, breaks=True)
