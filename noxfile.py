@@ -170,7 +170,7 @@ def types(session: nox.Session) -> None:
     site = [str(SITE / name) for name in ("render", "website", "config.py")]
     session.run("mypy", *site, env={"MYPYPATH": ":".join([str(SITE), *sources])})
     session.run("mypy", "tasks", "noxfile.py", env={"MYPYPATH": str(ROOT)})
-    bots = [str(path) for path in sorted(ROOT.glob("bots/*/*.py"))]
+    bots = [str(path) for part in ("", "testing/", "benchmarks/") for path in sorted(ROOT.glob(f"bots/*/{part}*.py"))]
     session.run("mypy", *bots, env={"MYPYPATH": ":".join([str(ROOT), *sources])})
     session.run("pyright", "--warnings", *(str(p.path / "src") for p in packages if p.family == "core"))
 

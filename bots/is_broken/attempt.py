@@ -67,8 +67,8 @@ class Workshop:
         environ = {
             "PATH": f"{bin_}:{os.environ.get('PATH', '')}",
             "VIRTUAL_ENV": str(environment),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "MIRAGE_TARGETS": "" if target == "-" else target,
+            "MIRAGE_PINNED": "",  # pins and holds are for people: a night looks at what upstream released
             **{key: _filled(word, values) for key, word in suite.environ.items()},
         }
         for step in suite.steps:

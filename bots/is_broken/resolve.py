@@ -35,7 +35,7 @@ class Resolver:
 
     def __init__(self, environ: Mapping[str, str], seconds: float = 300.0) -> None:
         self.environ = {**os.environ, **environ, "UV_NO_SOURCES": "1"}
-        for key in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_PRERELEASE", "UV_RESOLUTION"):
+        for key in ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_PRERELEASE", "UV_RESOLUTION", "UV_PYTHON"):
             self.environ.pop(key, None)
         self.seconds = seconds
         self.runs = 0
