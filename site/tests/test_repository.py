@@ -13,7 +13,7 @@ from mirage.index import build
 from mirage.index.testing import wheel
 from mirage.kv import MemoryStore
 from mirage.opium.testing import Client
-from mirage.types.testing import MemoryConsole
+from mirage.types.testing import MemoryConsole, VirtualClock
 from website import site
 
 FILE = wheel("mirage-net", "0.1.0", [f"mirage-t{n}" for n in range(60)])  # metadata long enough for two ranges
@@ -31,7 +31,7 @@ def client() -> Client:
     pages = {"links.json": b"{}", "404.html": b"<h1>not here</h1>", "500.html": b"<h1>broken</h1>"}
     for key, value in (TREE | pages).items():
         store.set(key, value)
-    return Client(site(store, MemoryConsole()))
+    return Client(site(store, MemoryConsole(), VirtualClock()))
 
 
 @pytest.mark.parametrize(
