@@ -213,14 +213,15 @@ def _fence(_: RendererHTML, tokens: Sequence[Token], index: int, options: Any, e
     token, job = tokens[index], env["job"]
     language = token.info.split()[0] if token.info.strip() else ""
     try:
-        return code_block(token.content, language)
+        # As plain text: added to plain text, markup escapes it, and that is what older releases of markdown-it-py do.
+        return str(code_block(token.content, language))
     except ValueError as error:
         job.problem(job.line(token), str(error))
         return ""
 
 
 def _code_block(_: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    return code_block(tokens[index].content, "")
+    return str(code_block(tokens[index].content, ""))
 
 
 def _table_open(_: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

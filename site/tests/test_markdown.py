@@ -89,3 +89,15 @@ def test_code(renderer: Renderer) -> None:
     assert "&lt;" in html
     assert "<raw>" not in html
     assert ":12: unknown language 'pythn'" in refused(renderer, "a\n\n```pythn\nx\n```\n")
+
+
+@pytest.mark.parametrize("text", ["```python\nprint('<b>')\n```", "    indented <b>", "|a|\n|-|\n|b|", "![A.](a.svg)"])
+def test_blocks_are_added_as_plain_text(renderer: Renderer, text: str) -> None:
+    """Some releases of the Markdown library add what a rule gives to a string: markup would escape that string."""
+    rules = renderer._markdown.renderer.rules
+    given: list[str] = []
+    for name, rule in rules.items():
+        rules[name] = lambda *words, rule=rule: given.append(rule(*words)) or given[-1]
+    render(renderer, f"# First\n\n{text.replace('a.svg', '../../diagrams/a.svg')}\n")
+    assert given
+    assert {type(block) for block in given} == {str}
