@@ -58,7 +58,7 @@ class Workshop:
 
     def _placeless(self, text: bytes) -> bytes:
         """A text without the machine's own paths."""
-        places = {str(self._tree()): ".", str(self.root): ".", str(self.folder): "environments"}
+        places = {str(self._tree()): ".", str(self.root): ".", str(self.folder): "/environments"}
         places |= {uv(): "uv", **{path: f"python{minor}" for minor, path in self.interpreters.items()}}
         for place in sorted(places, key=len, reverse=True):
             text = text.replace(place.encode(), places[place].encode())

@@ -56,7 +56,7 @@ def test_a_single_break_is_named_with_everything_to_act_on(family: Family) -> No
     assert finding.jobs == (f"newest-family---{PYTHON}",)
     text = finding.explanation
     assert text.failure.step == "check"
-    assert text.failure.line.startswith("AttributeError: module 'fam_b' has no attribute 'greet' (at environments/")
+    assert text.failure.line.startswith("AttributeError: module 'fam_b' has no attribute 'greet' (at /environments/")
     assert finding.signature == "check: AttributeError: module 'fam_b' has no attribute 'greet' (at site-packages)"
     assert text.difference == ("fam-b 1.0 -> 2.0",)
     assert text.notes == (
