@@ -28,7 +28,9 @@ def told(seconds: float) -> str:
         return "By this machine’s clock that is yet to come, so one of the two clocks is wrong."
     age = _words(seconds)
     if seconds > STALE:
-        return f"<strong>This is stale:</strong> that was {age} ago, and there should be a night every day."
+        return (
+            f'<strong class="stale">This is stale:</strong> that was {age} ago, and there should be a night every day.'
+        )
     return f"That was {age} ago."
 
 

@@ -53,7 +53,16 @@ def finding(
     )
     key = finding_key(changes, failure.signature)
     when = EPOCH + night * DAY
-    return Finding(key, Outcome.REGRESSED, Culprits(changes, 7), failure.signature, explanation, jobs, EPOCH, when)
+    return Finding(
+        key,
+        Outcome.REGRESSED,
+        Culprits(changes, 7),
+        failure.signature,
+        explanation,
+        jobs=jobs,
+        first=EPOCH,
+        last=when,
+    )
 
 
 def bad(number: int, *found: Finding, outcome: Outcome = Outcome.REGRESSED) -> Night:
