@@ -46,7 +46,25 @@ class Workshop:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def attempt(self, suite: Suite, target: str, lock: Lock, log: Path, limits: Limits) -> Probe:
-        """Run a suite once; everything printed is appended to `log`. Raises `IndexFailed` and `process.Interrupted`."""
+        """Run a suite once; everything printed is appended to `log`. Raises `IndexFailed` and `process.Interrupted`.
+
+        Logs are published, so where things lie on this machine is taken out of them.
+        """
+        try:
+            return self._attempt(suite, target, lock, log, limits)
+        finally:
+            if log.exists():
+                log.write_bytes(self._placeless(log.read_bytes()))
+
+    def _placeless(self, text: bytes) -> bytes:
+        """A text without the machine's own paths."""
+        places = {str(self._tree()): ".", str(self.root): ".", str(self.folder): "/environments"}
+        places |= {uv(): "uv", **{path: f"python{minor}" for minor, path in self.interpreters.items()}}
+        for place in sorted(places, key=len, reverse=True):
+            text = text.replace(place.encode(), places[place].encode())
+        return text
+
+    def _attempt(self, suite: Suite, target: str, lock: Lock, log: Path, limits: Limits) -> Probe:
         began, when = time.monotonic(), self.clock()
 
         def ended(failure: Failure | None) -> Probe:
@@ -128,7 +146,7 @@ class Workshop:
         for words in commands:
             begun = log.stat().st_size if log.exists() else 0
             if failure := self._step("install", words, log, limits, left(), environ, self.root):
-                said = _tail(log, begun)
+                said = self._said(log, begun)
                 if failure.reason is Reason.TIME or _INDEX.search(said):
                     raise IndexFailed(f"nothing could be installed: {failure.line}")
                 return signature.read(Reason.INSTALL, "install", said)
@@ -154,17 +172,16 @@ class Workshop:
         if ended.reason is Reason.FAILED and ended.status < 0:
             with log.open("a") as file:
                 file.write(f"\nended by signal {-ended.status}\n")
-        return signature.read(ended.reason, name, _tail(log, begun), ended.why)
+        return signature.read(ended.reason, name, self._said(log, begun), ended.why)
+
+    def _said(self, log: Path, begun: int) -> str:
+        """What a step added to a log: all of it, for its first failing line may be its first line."""
+        with log.open("rb") as file:
+            file.seek(begun)
+            return self._placeless(file.read()).decode(errors="replace")
 
 
 def _filled(word: str, values: dict[str, str]) -> str:
     for key, value in values.items():
         word = word.replace(f"{{{key}}}", value)
     return word
-
-
-def _tail(log: Path, begun: int) -> str:
-    """What a step added to a log: all of it, for its first failing line may be its first line."""
-    with log.open("rb") as file:
-        file.seek(begun)
-        return file.read().decode(errors="replace")
