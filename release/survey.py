@@ -120,6 +120,7 @@ def _compare(
     for commit in {last[m.name].commit for m in of_code}:
         git.export(commit, [f"{m.path}/src" for m in of_code if last[m.name].commit == commit], scratch / commit)
     breaks, new_names = {}, {}
+    imports = cache(lambda path: api.imported(git.root / path / "src", "mirage"))
     for member in of_code:
         module = _module(member.name)
         old = api.load(scratch / last[member.name].commit / member.path / "src", module)
@@ -130,7 +131,7 @@ def _compare(
             breaks[member.name] = gone
         for user in everybody:
             if member.name in user.needs and user is not member:
-                names = api.imported(git.root / user.path / "src", module)
+                names = {name for name in imports(user.path) if name.startswith(f"{module}.")}
                 if lacking := api.lacks(old, names):
                     new_names[user.name, member.name] = lacking
     return breaks, new_names
