@@ -50,7 +50,7 @@ def notes(packages: Iterable[Planned], train: str) -> str:
 
 
 def _told(fragments: tuple[Fragment, ...]) -> Iterator[str]:
-    """Without headings: the website puts many packages' sections on one page, where a heading's name must be its own."""
+    """Without headings: the website puts many sections on one page, where a heading's name must be its own."""
     for kind in _ORDER:
         if texts := [f.text for f in fragments if f.kind == kind]:
             yield from (f"{kind.capitalize()}:", "", *(f"- {text}" for text in texts), "")
