@@ -27,6 +27,7 @@ __all__ = ["DISTRIBUTED", "applications", "members", "survey"]
 
 DISTRIBUTED = ("src", "backend", "pyproject.toml", "README.md")
 """What of a package's folder goes into its files; a change of anything else (its tests, ...) releases nothing."""
+_PYPROJECT = "pyproject.toml"
 _APPLICATIONS = ("site", "integration", "bots")
 
 
@@ -100,11 +101,22 @@ def _changed(git: Git, found: Iterable[Member], last: Mapping[str, Published]) -
     since = cache(lambda commit: git.changed(commit))
     changed = {}
     for member in found:
-        if member.name in last:
-            places = tuple(f"{member.path}/{part}" for part in DISTRIBUTED)
-            files = [f for f in since(last[member.name].commit) if f.startswith(places)]
-            changed[member.name] = tuple(f.removeprefix(f"{member.path}/") for f in files)
+        if member.name not in last:
+            continue
+        commit, start = last[member.name].commit, f"{member.path}/"
+        files = [f.removeprefix(start) for f in since(commit) if f.startswith(start)]
+        files = [f for f in files if f.partition("/")[0] in DISTRIBUTED]
+        if _PYPROJECT in files and _described_alike(git, commit, f"{member.path}/{_PYPROJECT}"):
+            files.remove(_PYPROJECT)
+        changed[member.name] = tuple(files)
     return {name: files for name, files in changed.items() if files}
+
+
+def _described_alike(git: Git, commit: str, file: str) -> bool:
+    """Whether a pyproject.toml builds the same as it did: dependency groups and tools' settings do not count."""
+    texts = [git.show(commit, file), (git.root / file).read_text()]
+    before, now = ({**data, "tool": data.get("tool", {}).get("uv")} for data in map(tomllib.loads, texts))
+    return all(before.get(key) == now.get(key) for key in ("build-system", "project", "tool"))
 
 
 def _compare(
