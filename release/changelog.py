@@ -1,4 +1,4 @@
-"""Fragments gathered: a section of a package's `CHANGELOG.md`, and the words of a release page."""
+"""Fragments gathered: a section of a package's `CHANGELOG.md`, and release notes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def section(package: Planned, date: str) -> str:
     """The section of a release, in Markdown."""
     lines = [f"## {package.new} - {date}", ""]
     if package.breaks:
-        lines += ["### Breaks", "", *(f"- `{gone}`" for gone in package.breaks), ""]
-    lines += _told(package.fragments, "###")
+        lines += ["Breaks:", "", *(f"- `{gone}`" for gone in package.breaks), ""]
+    lines += _told(package.fragments)
     if not package.fragments:
         lines += [f"- {reason[:1].upper()}{reason[1:]}." for reason in package.reasons] + [""]
     return "\n".join(lines)
@@ -32,18 +32,16 @@ def added(text: str, package: Planned, date: str) -> str:
     return f"{head}\n{section(package, date).rstrip()}\n" + (f"\n{older}\n" if older else "")
 
 
-def notes(packages: Iterable[Planned], train: str, date: str) -> str:
-    """The words of a train's page on the website, with what stands above them."""
+def notes(packages: Iterable[Planned], train: str) -> str:
+    """What a train brings, in one page for whoever announces it elsewhere."""
     released = list(packages)
     count = f"{len(released)} packages" if len(released) != 1 else "One package"
     first = all(p.old is None for p in released)
-    what = "released for the first time" if first else "released"
-    lines = ["---", f"title: The release of {train}", f"date: {date}", f"summary: {count} {what}."]
-    lines += [f"packages: {', '.join(f'{p.name} {p.new}' for p in released)}", "---"]
+    lines = [f"# The release of {train}", "", f"{count} released{' for the first time' if first else ''}.", ""]
     for package in released:
         came = f"After {package.old}." if package.old else "Its first release."
         lines += [f"## {package.name} {package.new}", "", f"{package.summary}. {came}", ""]
-        lines += _told(package.fragments, "")
+        lines += _told(package.fragments)
         if package.breaks:
             lines += ["What worked before and does not now:", "", *(f"- `{gone}`" for gone in package.breaks), ""]
         if not package.fragments:
@@ -51,10 +49,8 @@ def notes(packages: Iterable[Planned], train: str, date: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _told(fragments: tuple[Fragment, ...], heading: str) -> Iterator[str]:
+def _told(fragments: tuple[Fragment, ...]) -> Iterator[str]:
+    """Without headings: the website puts many sections on one page, where a heading's name must be its own."""
     for kind in _ORDER:
-        texts = [f.text for f in fragments if f.kind == kind]
-        if texts and heading:
-            yield from (f"{heading} {kind.capitalize()}", "", *(f"- {text}" for text in texts), "")
-        elif texts:
+        if texts := [f.text for f in fragments if f.kind == kind]:
             yield from (f"{kind.capitalize()}:", "", *(f"- {text}" for text in texts), "")

@@ -21,7 +21,7 @@ __all__ = ["opam_request", "release"]
 
 def release(place: str, train: str, commit: str, title: str, notes: str) -> str:
     """Draft a release for a train, or find the draft that is there; its address. Raises `Failed`, `Refused`."""
-    text = notes.partition("\n---\n")[2]
+    text = notes.partition("\n\n")[2]  # its title is the release's
     try:
         repository = _repository(place)
         tag = f"train-{train}"

@@ -27,6 +27,7 @@ __all__ = ["DISTRIBUTED", "applications", "members", "survey"]
 
 DISTRIBUTED = ("src", "backend", "pyproject.toml", "README.md")
 """What of a package's folder goes into its files; a change of anything else (its tests, ...) releases nothing."""
+_PYPROJECT = "pyproject.toml"
 _APPLICATIONS = ("site", "integration", "bots")
 
 
@@ -100,11 +101,22 @@ def _changed(git: Git, found: Iterable[Member], last: Mapping[str, Published]) -
     since = cache(lambda commit: git.changed(commit))
     changed = {}
     for member in found:
-        if member.name in last:
-            places = tuple(f"{member.path}/{part}" for part in DISTRIBUTED)
-            files = [f for f in since(last[member.name].commit) if f.startswith(places)]
-            changed[member.name] = tuple(f.removeprefix(f"{member.path}/") for f in files)
+        if member.name not in last:
+            continue
+        commit, start = last[member.name].commit, f"{member.path}/"
+        files = [f.removeprefix(start) for f in since(commit) if f.startswith(start)]
+        files = [f for f in files if f.partition("/")[0] in DISTRIBUTED]
+        if _PYPROJECT in files and _described_alike(git, commit, f"{member.path}/{_PYPROJECT}"):
+            files.remove(_PYPROJECT)
+        changed[member.name] = tuple(files)
     return {name: files for name, files in changed.items() if files}
+
+
+def _described_alike(git: Git, commit: str, file: str) -> bool:
+    """Whether a pyproject.toml builds the same as it did: dependency groups and tools' settings do not count."""
+    texts = [git.show(commit, file), (git.root / file).read_text()]
+    before, now = ({**data, "tool": data.get("tool", {}).get("uv")} for data in map(tomllib.loads, texts))
+    return all(before.get(key) == now.get(key) for key in ("build-system", "project", "tool"))
 
 
 def _compare(
@@ -120,6 +132,7 @@ def _compare(
     for commit in {last[m.name].commit for m in of_code}:
         git.export(commit, [f"{m.path}/src" for m in of_code if last[m.name].commit == commit], scratch / commit)
     breaks, new_names = {}, {}
+    imports = cache(lambda path: api.imported(git.root / path / "src", "mirage"))
     for member in of_code:
         module = _module(member.name)
         old = api.load(scratch / last[member.name].commit / member.path / "src", module)
@@ -130,7 +143,7 @@ def _compare(
             breaks[member.name] = gone
         for user in everybody:
             if member.name in user.needs and user is not member:
-                names = api.imported(git.root / user.path / "src", module)
+                names = {name for name in imports(user.path) if name.startswith(f"{module}.")}
                 if lacking := api.lacks(old, names):
                     new_names[user.name, member.name] = lacking
     return breaks, new_names

@@ -1,4 +1,4 @@
-"""announce: changelogs, the release's page, tags; where asked, drafts of a GitHub release and of opam's pull request.
+"""announce: changelogs, release notes, tags; where asked, drafts of a GitHub release and of opam's pull request.
 
 Fragments become a section of their package's `CHANGELOG.md` and vanish; the site makes its releases page, each
 package's page and the feed from the changelogs and from what was published.
@@ -13,13 +13,11 @@ from mirage.index import to_opam
 from packaging.version import Version
 
 from .. import changelog, files, github, page
+from ..journal import TRAINS
 from ..model import Planned
 from ..train import Stage, Train
 
-__all__ = ["NOTES", "STAGE"]
-
-NOTES = Path("site") / "content" / "releases"
-"""Where a train's words are, below the tree's root."""
+__all__ = ["STAGE"]
 
 
 def _run(train: Train) -> None:
@@ -27,8 +25,8 @@ def _run(train: Train) -> None:
     date = train.journal.data["date"]
     for package in plan.packages:
         train.step("announce", f"gather {package.name}", lambda package=package: _gather(train, package, date))  # type: ignore[misc]
-    notes = changelog.notes(plan.packages, train.name, date)
-    train.step("announce", "notes", lambda: _write(train, NOTES / f"{train.name}.md", notes))
+    notes = changelog.notes(plan.packages, train.name)
+    train.step("announce", "notes", lambda: _write(train, _notes(train), notes))
     for package in plan.packages:
         tag = f"{package.name}-{package.new}"
         message = f"{package.name} {package.new}\n\n{changelog.section(package, date)}"
@@ -48,6 +46,11 @@ def _ask(train: Train, place: str, packages: tuple[Planned, ...]) -> str:
     paths = [f"packages/{p.name}/{p.name}.{_opam(p.new)}/opam" for p in packages]
     content = {path: (train.work / "index" / "opam" / path).read_bytes() for path in paths}
     return github.opam_request(place, train.name, content)
+
+
+def _notes(train: Train) -> Path:
+    """Where the notes are, below the tree's root."""
+    return TRAINS / f"{train.name}.notes.md"
 
 
 def _opam(version: str) -> str:
@@ -77,7 +80,7 @@ def _tag(train: Train, tag: str, message: str) -> str:
 
 
 def _commit(train: Train, packages: tuple[Planned, ...]) -> str:
-    paths = [*train.own_paths, (NOTES / f"{train.name}.md").as_posix()]
+    paths = [*train.own_paths, _notes(train).as_posix()]
     for package in packages:
         paths += [f"{package.path}/CHANGELOG.md", *(f.file for f in package.fragments)]
     return train.git.commit(paths, f"release: the train {train.name} is announced", train.mark("announce"))
@@ -90,7 +93,7 @@ def _describe(train: Train) -> list[str]:
     ]
     found += [f"draft a release on {place}" for place in [train.settings.get("github")] if place]
     found += [f"prepare a pull request for {place}" for place in [train.settings.get("opam")] if place]
-    return [*found, f"write {NOTES / train.name}.md and commit all that"]
+    return [*found, f"write {_notes(train)} and commit all that"]
 
 
 def _intact(train: Train) -> bool:

@@ -11,7 +11,7 @@ from .fake_github import fake_github
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:github3")
 
-NOTES = "---\ntitle: x\n---\n## mirage-a 0.1.0\n"
+NOTES = "# The release of 2026-11-25\n\n## mirage-a 0.1.0\n"
 OPAM = {"packages/mirage-a/mirage-a.0.1.0/opam": b'opam-version: "2.0"\n'}
 
 

@@ -38,9 +38,9 @@ def test_three_trains(tree: Tree, release: Callable[..., int], capsys: pytest.Ca
     assert tree.git("status", "--porcelain") == ""
     assert len(tree.git("tag").split()) == 3
     changelog = (tree.root / "packages/core/base/CHANGELOG.md").read_text()
-    assert changelog == "# Changes of mirage-base\n\n## 0.1.0 - 2026-11-25\n\n### Added\n\n- There is base.\n"
+    assert changelog == "# Changes of mirage-base\n\n## 0.1.0 - 2026-11-25\n\nAdded:\n\n- There is base.\n"
     assert not list(tree.root.glob("packages/*/*/changes.d/*"))
-    assert "packages: mirage-base 0.1.0, " in (tree.root / "site/content/releases/2026-11-25.md").read_text()
+    assert "\n## mirage-base 0.1.0\n" in (tree.root / "release/trains/2026-11-25.notes.md").read_text()
     allowed = tree.root.parent / "allowed"
     allowed.write_text(f"release {key.with_suffix('.pub').read_text()}")
     for file in (tree.root / "site/index/files").glob("*.whl"):
