@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 PROGRAM = "qemu-system-x86_64"
-LIMIT = 240
+LIMIT = 600
 """Seconds after which a machine that says nothing more is ended: many times what it takes."""
 _COMMAND_LINE = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable"
 
