@@ -27,7 +27,7 @@ PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))
 sources = [HERE / name for name in ("content", "diagrams", "images", "index", "styles", "templates")]
 sources += [
     TREE / "docs",
-    TREE / "bots" / "is_broken" / "data" / "published",
+    *sorted(TREE.glob("bots/is_broken/data/published")),
     *sorted(TREE.glob("packages/*/*/pyproject.toml")),
     *sorted(TREE.glob("packages/*/*/README.md")),
     *sorted(TREE.glob("packages/*/*/CHANGELOG.md")),
