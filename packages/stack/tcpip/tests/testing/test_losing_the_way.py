@@ -40,6 +40,33 @@ def test_the_local_address_is_taken_away() -> None:
         assert "address" in str(connection.error)
 
 
+def test_the_local_address_is_taken_away_while_the_window_is_closed() -> None:
+    """Probes have no way to go either, and count as lost."""
+    with Simulation(seed=9) as simulation:
+        client, connection, other = connected(simulation, simulation.network(delay=0.01))
+        connection.write(bytes(1 << 22))
+        simulation.wait(5)
+        assert other.readable > 0
+        client.stack.ip.remove_address(client.stack.interfaces["eth0"], b"\x0a\0\0\1")
+        simulation.wait(200)
+        assert client.stack.counters["tcp.window-probes"] > 2
+        assert isinstance(connection.error, ConnectionTimedOut)
+        assert "address" in str(connection.error)
+
+
+def test_the_local_address_is_taken_away_while_nothing_is_said() -> None:
+    """A connection that is kept alive ends when its probes come to nothing."""
+    with Simulation(seed=10) as simulation:
+        client, connection, _ = connected(simulation, simulation.network(delay=0.01))
+        connection.keepalive, connection.keepalive_idle = True, 10.0
+        connection.keepalive_interval, connection.keepalive_limit = 5.0, 3
+        connection.write(b"hello")
+        simulation.wait(1)
+        client.stack.ip.remove_address(client.stack.interfaces["eth0"], b"\x0a\0\0\1")
+        simulation.wait(200)
+        assert isinstance(connection.error, ConnectionTimedOut)
+
+
 @pytest.mark.parametrize("back_after", [5.0, 30.0])
 def test_a_neighbour_goes_and_comes_back(back_after: float) -> None:
     """While it does not answer it is asked for again and again; what waits arrives once it is there."""

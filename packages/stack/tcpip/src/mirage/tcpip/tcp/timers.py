@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectionTimedOut
+from ..errors import ConnectionTimedOut, NetworkFailure
 from . import pmtu, transmit
 from .sender import Timer
 from .state import State
@@ -48,7 +48,10 @@ def _sender(connection: Connection, now: float) -> None:
         if record is None:
             size = min(sender.mss, sender.queued, sender.edge - sender.nxt)
             record = sender.take(size, False, now)
-        transmit.send_record(connection, record, now)
+        try:
+            transmit.send_record(connection, record, now)
+        except NetworkFailure as failure:
+            connection.soft_error = failure  # the timeout that is set by now tries again, or gives up in time
     elif timer is Timer.PERSIST:
         _persist(connection, now)
     elif timer is Timer.RETRANSMIT:

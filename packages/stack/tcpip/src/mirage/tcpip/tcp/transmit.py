@@ -236,7 +236,10 @@ def acknowledge(connection: Connection, now: float) -> None:
 
 def probe(connection: Connection, now: float) -> None:
     """Ask for an ACK by a segment that the peer has had: for a closed window and for keep-alive (RFC 9293 3.8.4)."""
-    _bare(connection, connection.sender.una - 1, now)
+    try:
+        _bare(connection, connection.sender.una - 1, now)
+    except NetworkFailure as failure:
+        connection.soft_error = failure  # as good as one that got lost
 
 
 def _bare(connection: Connection, sequence: int, now: float) -> None:
