@@ -96,7 +96,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("implementation", ["native", "openssl"])
 def test_five_hundred_at_once_with_bad_ones_among_them(authority: Authority, implementation: str) -> None:
     """500 handshakes at the same time, 200 that trickle and 200 that break off: all 500 are served, nothing is left."""
-    server = ServerTls(identity=authority.identity("site.test"), implementation=implementation, handshake_timeout=5)
+    server = ServerTls(identity=authority.identity("site.test"), implementation=implementation, handshake_timeout=15)
     client = ClientTls(authenticator=authority.authenticator, implementation=implementation, handshake_timeout=25)
     hello = client.engine("site.test").start(0.0)
 
