@@ -213,6 +213,7 @@ def test_corks(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
         sock.send(b"d")
         await asyncio.sleep(0.05)
         sock.close()
+        await asyncio.sleep(1)  # until the server has closed as well
         return out
 
     _, arrived = loop.run_until_complete(server.spawn(serve()))
