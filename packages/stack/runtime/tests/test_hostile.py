@@ -36,7 +36,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "loss-1": (1_000_000, {"loss": 0.01}),
     "loss-5": (300_000, {"loss": 0.05}),
     "loss-10": (100_000, {"loss": 0.1}),
-    "loss-30": (10_000, {"loss": 0.3}),
+    "loss-30": (4_000, {"loss": 0.3}),
     "reorder": (1_000_000, {"reorder": 0.05, "reorder_ns": 5 * MS}),
     "duplicate": (1_000_000, {"duplicate": 0.1}),
     "corrupt": (500_000, {"corrupt": 0.02}),
