@@ -31,6 +31,8 @@ MS = 1_000_000
 PATIENCE = 90
 RTO_MAX = 1.0
 """Seconds, at both ends: where a third is lost, timeouts would else double by chance until nobody waits any more."""
+SYN_RETRIES = 30
+"""At both ends, for timeouts that do not double are soon used up: half of all SYNs stay without an answer there."""
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "clean": (4_000_000, {}),
     "loss-1": (1_000_000, {"loss": 0.01}),
@@ -60,6 +62,7 @@ def kernel_end(mtu: int) -> TapNetwork:
     ip("link", "set", "hostile0", "mtu", str(max(mtu, 1280)))
     Path("/proc/sys/net/ipv6/conf/hostile0/accept_dad").write_text("0")
     Path("/proc/sys/net/ipv4/tcp_mtu_probing").write_text("1")
+    Path("/proc/sys/net/ipv4/tcp_syn_retries").write_text(str(SYN_RETRIES))
     longest = Path("/proc/sys/net/ipv4/tcp_rto_max_ms")
     if longest.exists():  # Linux 6.15; without, a test may have to wait for what was doubled often
         longest.write_text(f"{RTO_MAX * 1000:.0f}")
@@ -105,7 +108,7 @@ def test_every_octet_arrives(case: str, version: int) -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours = SocketNetwork(near, mac=bytes.fromhex("020000000001"), mtu=mtu, offload=False)
     end = SocketNetwork(far, mac=bytes.fromhex("020000000002"), mtu=mtu, offload=False)
-    loop = StackEventLoop(settings=Settings(rto_max=RTO_MAX))
+    loop = StackEventLoop(settings=Settings(rto_max=RTO_MAX, syn_retries=SYN_RETRIES))
     interface = loop.attach(ours)
     for address, length in ((OURS[4], 24), (OURS[6], 64)):
         loop.stack.ip.add_address(interface, ipaddress.ip_address(address).packed, length)
