@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import gc
 import secrets
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,9 +137,12 @@ class Server:
             ready.set()
             await stop.wait()
             server.close()
+            await asyncio.sleep(0.01)  # who has just come is made known
             for protocol in made:  # browsers leave some open
                 protocol.abort()
-            await asyncio.sleep(0)
+                if protocol.below is not None:
+                    protocol.below.abort()
+            await asyncio.sleep(0.01)
 
         thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
         thread.start()
@@ -148,6 +153,11 @@ class Server:
             loop.call_soon_threadsafe(stop.set)
             thread.join(10)
             loop.close()
+            made.clear()
+            with warnings.catch_warnings():
+                # A browser opens connections in advance, some while the server goes: not what is looked at here.
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
 
 
 def ask_early(
