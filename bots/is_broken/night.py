@@ -67,7 +67,9 @@ class Run:
     def begin(self) -> None:
         """Take up the night that was under way, or begin one."""
         if self.bench.state.current is None:
-            night = Night(self.clock(), revision=self.project.revision())
+            # Nights are told apart by the second in which they began.
+            started = max(self.clock(), *(night.started + 1 for night in self.bench.state.nights[-1:]), 0.0)
+            night = Night(started, revision=self.project.revision())
             self.bench.change(lambda state: replace(state, current=night))
         else:
             self.bench.said(f"going on with the night of {self.bench.night.name}")

@@ -328,6 +328,13 @@ def test_with_nothing_new_nothing_is_run(family: Family) -> None:
     assert len(family.upstream.requests) == before + 4, "one list a member, and nothing else"
 
 
+def test_two_nights_in_one_second_have_two_names(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published, and what was said of a finding, goes by the name."""
+    monkeypatch.setattr(type(family), "clock", lambda _: 1_790_000_000.25)
+    nights = [family.night() for _ in range(3)]
+    assert len({night.name for night in nights}) == 3
+
+
 def test_a_probe_whose_lock_was_seen_costs_nothing(family: Family) -> None:
     """The same night twice, with the state forgotten but for what was probed."""
     for day, member in enumerate("abc", 101):
