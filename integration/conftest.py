@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from . import crawl as crawler
-from . import targets
+from . import scratch, targets
 from .client import Client
 
 
@@ -31,6 +31,18 @@ def target(request: pytest.FixtureRequest) -> str:
 def artifact(target: str) -> targets.Artifact:
     """The website, built."""
     return targets.build(target)
+
+
+@pytest.fixture(scope="session")
+def scratch_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the site with an index built from the tree; all targets share it."""
+    return scratch.site(tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture(scope="session")
+def scratch_artifact(target: str, scratch_site: Path) -> targets.Artifact:
+    """That copy, built."""
+    return targets.build(target, scratch_site)
 
 
 @pytest.fixture(scope="session")

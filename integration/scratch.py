@@ -1,4 +1,4 @@
-"""An index of this tree's own packages, for as long as `site/index` holds no release: a copy of the site that has one.
+"""An index of this tree's own packages that a test knows beforehand: a copy of the site that has it.
 
 Every package is there at its version, and the lowest of them all, `mirage-types`, in two more: one that is better, and
 one that was yanked.
