@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import files, signing
+from tasks import files
+
+from . import signing
 from .clients import PLAIN, distribution_files, served
 from .errors import Failed
 from .index_data import FOLDER, IndexData

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tasks import files
 from tasks.pins.apply import current
 from tasks.pins.model import PinError
 
-from . import files, gate, graph, journal, page, plan, rehearse, stages, status, survey
+from . import gate, graph, journal, page, plan, rehearse, stages, status, survey
 from .errors import Refused, TrainError
 from .git import Git
 from .index_data import FOLDER, IndexData

@@ -19,7 +19,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from . import files
+from tasks import files
+
 from .errors import Failed, TrainError
 from .model import Published
 

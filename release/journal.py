@@ -16,7 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from . import files
+from tasks import files
+
 from .errors import TrainError
 
 __all__ = ["STAGES", "TRAINS", "Journal", "journals"]

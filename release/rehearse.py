@@ -17,7 +17,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import arrived, files, survey
+from tasks import files
+
+from . import arrived, survey
 from .clients import run
 from .errors import Failed
 from .git import Git

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import files
+from tasks import files
+
 from .errors import Failed
 
 __all__ = ["NAMESPACE", "attest", "identity", "sign", "verify"]

@@ -20,11 +20,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.files import write
+
 from . import feed, history, wording
 from .errors import StateError
 from .markdown import line, plain
 from .model import INFRASTRUCTURE_KEY, Finding, JobResult, Night, Outcome, State
-from .store import replace
 
 __all__ = ["FOLDER", "publish", "tree"]
 
@@ -60,7 +61,7 @@ def publish(state: State, logs: Path, out: Path, *, site: str = "https://mirage.
     for path, content in files.items():
         file = out / path
         if not file.is_file() or file.read_text("utf-8") != content:
-            replace(file, content)
+            write(file, content)
             changed.append(path)
     for folder in ("nights", "logs"):
         for file in sorted((out / folder).rglob("*"), reverse=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tasks.files import write
 
 from .errors import Busy, StateError
 from .form import from_json, to_json
@@ -36,24 +36,7 @@ def load(folder: Path) -> State:
 
 def save(folder: Path, state: State) -> None:
     """Replace the state."""
-    replace(folder / FILE, json.dumps(to_json(state), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def replace(file: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, finds the old text or the new one and never a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as scratch:
-            scratch.write(text)
-            scratch.flush()
-            os.fsync(scratch.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    write(folder / FILE, json.dumps(to_json(state), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from typing import Any
 from mirage.index import to_opam
 from packaging.version import Version
 
-from .. import changelog, files, github, page
+from tasks import files
+
+from .. import changelog, github, page
 from ..journal import TRAINS
 from ..model import Planned
 from ..train import Stage, Train

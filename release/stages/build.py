@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .. import files
+from tasks import files
+
 from ..errors import Failed
 from ..train import Stage, Train
 

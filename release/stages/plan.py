@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from .. import edit, files, graph, page
+from tasks import files
+
+from .. import edit, graph, page
 from ..journal import TRAINS
 from ..train import Stage, Train
 

@@ -16,7 +16,9 @@ from typing import Any
 from mirage.index import build, read_file, ssh_signer
 from mirage.types import MirageError
 
-from .. import files, signing
+from tasks import files
+
+from .. import signing
 from ..clients import run
 from ..errors import Failed, Refused
 from ..index_data import FOLDER, IndexData, entry

@@ -20,7 +20,9 @@ from mirage.types import MirageError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from .. import files, survey
+from tasks import files
+
+from .. import survey
 from ..clients import PLAIN, distribution_files, environment, run, served_folder
 from ..errors import Failed
 from ..index_data import FOLDER, IndexData
