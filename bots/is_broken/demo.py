@@ -21,7 +21,6 @@ from .cells import Bench
 from .channels import Around, open_channels
 from .config import FOLDER, Config, Limits, Reporting, Step, Suite
 from .errors import BotError
-from .fake_github import FakeGitHub
 from .model import Night
 from .night import Run
 from .process import run as run_bounded
@@ -31,6 +30,7 @@ from .publish import publish
 from .registry import Registry, addresses
 from .report import Event, Summary, report
 from .resolve import Resolver, uv
+from .testing.fake_github import FakeGitHub
 from .testing.upstream import Upstream
 
 DAY = 86400.0

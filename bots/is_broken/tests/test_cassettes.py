@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from bots.is_broken.fake_github import Call, FakeGitHub
+from bots.is_broken.testing.fake_github import Call, FakeGitHub
 
 from .sample import CHANGE, finding
 from .test_report import REPOSITORY, Nights, Time

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bots.is_broken import wording
-from bots.is_broken.fake_github import FakeGitHub, Fault
 from bots.is_broken.github_channel import LABEL, GitHubChannel
 from bots.is_broken.model import Change, ChangeKind, Night, Outcome, Report, State
 from bots.is_broken.report import Event, Summary, Verdict, report, step, verdict
+from bots.is_broken.testing.fake_github import FakeGitHub, Fault
 
 from .sample import CHANGE, EPOCH, FAILURE, JOB, Finding, after, bad, finding, good
 
