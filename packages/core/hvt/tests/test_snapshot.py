@@ -8,12 +8,13 @@ import struct
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mirage.hvt
 import mirage.libos
 import mirage.types
 import pytest
-from mirage.hvt import GuestFault, HostError, ImageError, Tender, build, guest
+from mirage.hvt import GuestFault, HostError, Image, ImageError, Tender, build, guest
 from mirage.hvt._snapshot import MAGIC, Snapshot
 
 SCRIPT = """
@@ -45,6 +46,24 @@ def test_what_is_no_snapshot_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(words.ljust(20000, b"\0"))
     with pytest.raises(ImageError):
         Tender.resume(tmp_path / "x")
+
+
+def with_guest(folder: Path, script: str, **more: Any) -> Image:
+    """An image of a script that imports `mirage.hvt.guest`."""
+    (folder / "main.py").write_text(script)
+    path = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
+    return build(folder / "image.hvt", folder / "main.py", path=sorted(path), **more)
+
+
+def said_by_clones(image: Image, state: Path) -> list[str]:
+    """What a guest that saves itself prints, and then two that go on from there; line by line."""
+    said: list[bytes] = []
+    with Tender(image.path, memory=64 << 20, console=said.append, snapshot=state) as tender:
+        assert tender.run() == 0
+    for _ in range(2):
+        with Tender.resume(state, console=said.append) as tender:
+            assert tender.run() == 0
+    return b"".join(said).decode().splitlines()
 
 
 SAVING = "import os\nos.write(os.open('/dev/snapshot', 1), b'1')\nprint('on')\n"
@@ -135,23 +154,14 @@ def test_guests_go_on_from_one_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_generator_is_seeded_anew(tmp_path: Path) -> None:
     """`mirage.hvt.guest.snapshot` sees to `random` and OpenSSL, and calls back."""
-    script = tmp_path / "main.py"
-    script.write_text(
+    script = (
         "import random, ssl\n"
         "from mirage.hvt import guest\n"
         "guest.on_resume(lambda: print('again', end=' '))\n"
         "guest.snapshot()\n"
         "print(random.getrandbits(64), ssl.RAND_bytes(8).hex())\n"
     )
-    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
-    image = build(tmp_path / "image.hvt", script, path=sorted(folders))
-    said: list[bytes] = []
-    with Tender(image.path, memory=64 << 20, console=said.append, snapshot=tmp_path / "state") as tender:
-        tender.run()
-    for _ in range(2):
-        with Tender.resume(tmp_path / "state", console=said.append) as tender:
-            tender.run()
-    lines = b"".join(said).decode().splitlines()
+    lines = said_by_clones(with_guest(tmp_path, script), tmp_path / "state")
     assert [line.startswith("again") for line in lines] == [False, True, True]
     assert len({word for line in lines for word in line.split()[-2:]}) == 6
 
@@ -161,8 +171,7 @@ def test_every_generator_is_seeded_anew(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_wheel_of_cryptography_is_seeded_anew(tmp_path: Path) -> None:
     """It brings an OpenSSL of its own, whose generators (one a thread) had output before the guest was saved."""
-    script = tmp_path / "main.py"
-    script.write_text(
+    script = (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey\n"
         "from cryptography.hazmat.primitives.asymmetric import ec\n"
@@ -175,15 +184,7 @@ def test_the_wheel_of_cryptography_is_seeded_anew(tmp_path: Path) -> None:
         "    guest.snapshot()\n"
         "    print(draw(), pool.submit(draw).result(), flush=True)\n"
     )
-    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
-    image = build(tmp_path / "image.hvt", script, path=sorted(folders), distributions=["cryptography"])
-    said: list[bytes] = []
-    with Tender(image.path, memory=64 << 20, console=said.append, snapshot=tmp_path / "state") as tender:
-        assert tender.run() == 0
-    for _ in range(2):
-        with Tender.resume(tmp_path / "state", console=said.append) as tender:
-            assert tender.run() == 0
-    lines = b"".join(said).decode().splitlines()
+    lines = said_by_clones(with_guest(tmp_path, script, distributions=["cryptography"]), tmp_path / "state")
     assert len(lines) == 4
     assert len({word for line in lines for word in line.split()}) == 16
 
@@ -200,8 +201,7 @@ def test_a_wheel_that_cannot_be_seeded_is_not_saved(monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_it_is_taken_from_outside(tmp_path: Path) -> None:
     """A signal to the tender saves a guest that sleeps in asyncio; it goes on, and so does its clone."""
-    script = tmp_path / "main.py"
-    script.write_text(
+    script = (
         "import asyncio, os, signal\n"
         "from mirage.hvt import guest\n"
         "resumed = []\n"
@@ -216,8 +216,7 @@ def test_it_is_taken_from_outside(tmp_path: Path) -> None:
         "    print(*resumed or ['first'])\n"
         "asyncio.run(main())\n"
     )
-    folders = {str(Path(str(package.__file__)).parents[2]) for package in (mirage.hvt, mirage.libos, mirage.types)}
-    image, state = build(tmp_path / "image.hvt", script, path=sorted(folders)), tmp_path / "state"
+    image, state = with_guest(tmp_path, script), tmp_path / "state"
     said: list[bytes] = []
 
     def hear(text: bytes) -> None:
