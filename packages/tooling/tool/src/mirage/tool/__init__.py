@@ -3,4 +3,6 @@
 A config.py imports `mirage.tool.devices` and nothing else of this package; `mirage.tool.cli` is the command.
 """
 
-__version__ = "0.1.0"
+import importlib.metadata
+
+__version__ = importlib.metadata.version("mirage-tool")
