@@ -205,7 +205,7 @@ def tests(session: nox.Session) -> None:
 def affected(session: nox.Session) -> None:
     """Test the packages changed since a revision (default: main) and all that depend on them: `-- REVISION`.
 
-    The guards of the tree, the site's tests and the bots', which read all of the tree, run whatever has changed. A
+    The guards of the tree and the tests of train, site and bots, which read all of it, run whatever has changed. A
     change of what all packages share (the lock, `conftest.py`, ...) affects all. `-- --list` only names the packages.
     """
     parser = options(session, "[--list] [REVISION]")
@@ -224,7 +224,7 @@ def affected(session: nox.Session) -> None:
         session.log(f"nothing differs from {chosen.revision}")
         return
     everything(session)
-    session.run("pytest", *(str(p.path) for p in reached), "tests", "site", "bots")
+    session.run("pytest", *(str(p.path) for p in reached), "tests", "release", "site", "bots")
 
 
 @nox.session
