@@ -66,11 +66,11 @@ def _compiled(path: str, source: bytes) -> bytes:
 class Collection:
     """The files of an image by their paths in the guest."""
 
-    def __init__(self, entry: int | None = None) -> None:
-        """`entry` is where rewritten system calls enter the library OS; None leaves all as they are."""
-        self._entry = entry
+    def __init__(self) -> None:
+        self._with_calls: list[Node] = []
+        """Files whose system calls may be rewritten."""
         self.system_calls: dict[str, Rewritten] = {}
-        """What became of the system calls of the files that may be rewritten."""
+        """What became of the system calls of those files."""
         self.nodes: dict[str, Node] = {}
         self.modules: dict[str, str] = {}
         """Names of the modules taken, each with its path in the guest."""
@@ -92,13 +92,10 @@ class Collection:
         """Put a program or shared library into the tree, laid out, and every library that it wants."""
         elf = Elf(str(file), file.read_bytes())
         data, runs = lay_out(elf)
-        if (entry := self._entry) is not None and allowed(elf):
-            done = Rewritten.unpack(cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack()))
-            self.system_calls[path] = done
-            first, data = len(data) // PAGE, done.data
-            runs = [*runs, (first, pages(len(data)) - first, READ_EXECUTE)]
         node = self.add(path, data, executable=True, flags=LAID_OUT)
         node.runs, node.elf = runs, elf
+        if allowed(elf):
+            self._with_calls.append(node)
         for name in elf.needed:
             self._want(name, elf, file)
         return elf
@@ -138,6 +135,16 @@ class Collection:
         self.interpreter = elf.interpreter
         self.add_elf(self.interpreter, Path(os.path.realpath(elf.interpreter)))
         return self.add_elf(PROGRAM, file)
+
+    def rewrite_system_calls(self, entry: int) -> None:
+        """Make jumps to `entry`, where the library OS is entered, of the system calls of the C library and ld.so."""
+        for node in self._with_calls:
+            elf, data = node.elf, node.data
+            assert elf is not None and data is not None
+            packed = cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack())  # noqa: B023 - called at once
+            self.system_calls[node.path] = done = Rewritten.unpack(packed)
+            first = len(data) // PAGE
+            node.data, node.runs = done.data, [*node.runs, (first, pages(len(done.data)) - first, READ_EXECUTE)]
 
     def add_closures(self) -> dict[str, str]:
         """Where libffi is in the image: the library whose closures need no code written; what the environment says."""

@@ -12,6 +12,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,33 @@ def _loaded(node: Node, elf: Elf) -> tuple[int, int, int]:
     return node.address + elf.entry, node.address + elf.header_offset, elf.header_count
 
 
+def _collect(
+    script: Path,
+    modules: list[str],
+    path: list[str],
+    distributions: list[str],
+    dependencies: bool,
+    data: Mapping[str, str | os.PathLike[str]],
+) -> tuple[Collection, Elf]:
+    """The application's files and what they need, and the interpreter's program among them."""
+    collection = Collection()
+    program = collection.add_interpreter()
+    collection.add_distributions(resolve(distributions, path, dependencies))
+    collection.add_modules(modules, [script], path)
+    collection.add_source(f"{APPLICATION}/{script.name}", script.read_bytes())
+    for where, source in data.items():
+        if not where.startswith("/"):
+            raise BuildError(f"data goes to an absolute path of the guest, and {where!r} is none")
+        source = Path(source)
+        if source.is_dir():
+            collection.add_tree(where.rstrip("/"), source)
+        elif source.is_file():
+            collection.add(where, source.read_bytes())
+        else:
+            raise BuildError(f"there is no file or folder {source} for {where}")
+    return collection, program
+
+
 def build(
     output: str | os.PathLike[str],
     script: str | os.PathLike[str],
@@ -130,23 +158,12 @@ def build(
         raise BuildError(f"there is no script {script}")
 
     table = _table.needed(devices or {})
-    libos = Elf("the library OS", library().read_bytes())
-    collection = Collection(libos.symbols["entry_call"] if rewrite else None)
-    program = collection.add_interpreter()
-    path = list(path)
-    collection.add_distributions(resolve(distributions, path, dependencies))
-    collection.add_modules(modules, [script], path)
-    collection.add_source(f"{APPLICATION}/{script.name}", script.read_bytes())
-    for where, source in (data or {}).items():
-        if not where.startswith("/"):
-            raise BuildError(f"data goes to an absolute path of the guest, and {where!r} is none")
-        source = Path(source)
-        if source.is_dir():
-            collection.add_tree(where.rstrip("/"), source)
-        elif source.is_file():
-            collection.add(where, source.read_bytes())
-        else:
-            raise BuildError(f"there is no file or folder {source} for {where}")
+    with ThreadPoolExecutor(1) as beside:  # in a source tree a C compiler may be at work
+        compiled = beside.submit(library)
+        collection, program = _collect(script, list(modules), list(path), list(distributions), dependencies, data or {})
+        libos = Elf("the library OS", compiled.result().read_bytes())
+    if rewrite:
+        collection.rewrite_system_calls(libos.symbols["entry_call"])
 
     # Last, when all libraries are known.
     own_environment = {**_ENVIRONMENT, **collection.add_closures()}

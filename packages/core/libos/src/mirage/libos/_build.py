@@ -66,7 +66,8 @@ def compiled(cache: Path | None = None) -> Path:
         # Objects under their own names: the linker writes names down, and a temporary one would differ each time.
         words = [compiler, *FLAGS, f"-ffile-prefix-map={SOURCES}=.", "-c"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda unit: _run([*words, str(unit)], scratch), units))
+            largest_first = sorted(units, key=lambda unit: unit.stat().st_size, reverse=True)
+            list(pool.map(lambda unit: _run([*words, str(unit)], scratch), largest_first))
         objects = [f"{p.stem}.o" for p in units]
         script = str(Path(SOURCES, "libos.ld"))
         _run([compiler, *FLAGS, *LINK_FLAGS, "-T", script, *objects, "-o", "libos.elf"], scratch)
