@@ -59,7 +59,8 @@ def private():
 found = []
 see = lambda _: found.append(private())
 before = private()
-with Tender(sys.argv[2], console=see) if sys.argv[1] == "boot" else Tender.resume(sys.argv[2], console=see) as tender:
+how, file = sys.argv[1:]
+with Tender(file, console=see) if how == "boot" else Tender.resume(file, console=see, share=how == "share") as tender:
     tender.run()
 print(before, found[0])
 """
@@ -76,8 +77,10 @@ def clones(bench: Bench) -> Iterator[Figure]:
         done = subprocess.run([sys.executable, "-c", PRIVATE, how, str(file)], capture_output=True, check=True)
         return tuple(map(int, done.stdout.split()))
 
-    (_, cold), (before, clone) = private("boot", image), private("resume", state)
-    yield beside("memory that a clone adds, KiB", clone - before, cold, "<= 0.25", "a cold guest")
+    (_, cold), (before, clone) = private("boot", image), private("share", state)
+    yield beside("memory that a clone adds that shares, KiB", clone - before, cold, "<= 0.25", "a cold guest")
+    before, clone = private("resume", state)
+    yield beside("memory that another clone adds, KiB", clone - before, cold, peer="a cold guest")
     yield beside(
         "room that its snapshot takes, KiB", state.stat().st_blocks / 2, image.stat().st_size / 1024, peer="its image"
     )

@@ -59,7 +59,7 @@ def resume(bench: Bench) -> Iterator[Figure]:
     state = bench.folder / "state"
     with Tender(bench.image("application", APPLICATION), ["save"], snapshot=state, console=lambda _: None) as saved:
         saved.run()
-    with Tender.resume(state, console=lambda _: None) as there:
+    with Tender.resume(state, console=lambda _: None, share=True) as there:
         there.run()
         new, resident, again, native = in_turn(
             bench.runs,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mirage.hvt import GuestFault, HostError, Tender, _rewind, build
+from mirage.hvt import GuestFault, HostError, Tender, _rewind, _runs, _snapshot, build
 from mirage.hvt._kvm import Machine
 
 numbers = st.sets(st.integers(0, 60))
@@ -28,7 +28,7 @@ def runs_of(pages: set[int]) -> list[tuple[int, int]]:
 @given(numbers, numbers)
 def test_without_is_the_difference_of_sets(some: set[int], others: set[int]) -> None:
     """Runs without other runs are the pages of the one set that the other lacks."""
-    left = list(_rewind.without(runs_of(some), runs_of(others)))
+    left = list(_runs.without(runs_of(some), runs_of(others)))
     pages = [first + i for first, length in left for i in range(length)]
     assert pages == sorted(some - others)
     assert all(length > 0 for _, length in left)
@@ -62,14 +62,37 @@ print(clean, os.read(device, 9), os.urandom(8).hex(), flush=True)
 """
 
 
+@given(numbers)
+def test_regions_count_the_pages_of_each(pages: set[int]) -> None:
+    """Every page is counted in its region of 512."""
+    spread = {100 * page for page in pages}
+    counts = _runs.regions(runs_of(spread | {page + 1 for page in spread}))
+    assert sum(counts.values()) == 2 * len(spread)
+    assert set(counts) == {page // 512 for page in spread} | {(page + 1) // 512 for page in spread}
+
+
+WAYS = {
+    "copied": ({}, False),
+    "shared": ({}, True),
+    "large": ({"_COPIED": 0}, False),  # a memory of which a guest may use a part
+    "in too many pieces to map": ({"_MOST_MAPPED": 0}, True),
+}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
 @pytest.mark.kvm
 @pytest.mark.tool("gcc")
 @pytest.mark.slow
-def test_nothing_is_left_of_the_last_clone(tmp_path: Path) -> None:
+@ways
+def test_nothing_is_left_of_the_last_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Memory, the data of libraries, files and protections are as in the first clone; entropy is new."""
     state = saved(tmp_path, SPOILING)
+    before = state.read_bytes()
     said: list[bytes] = []
-    with Tender.resume(state, console=said.append) as tender:
+    limits, share = WAYS[way]
+    for name, value in limits.items():
+        monkeypatch.setattr(_snapshot, name, value)
+    with Tender.resume(state, console=said.append, share=share) as tender:
         assert tender.run() == 0
         first = bytes(tender._tables), len(said)
         for _ in range(3):
@@ -79,25 +102,53 @@ def test_nothing_is_left_of_the_last_clone(tmp_path: Path) -> None:
     lines = b"".join(said).decode().splitlines()
     assert [line.rpartition(" ")[0] for line in lines] == ["(True, 0, [], False) b'1\\n'"] * 4
     assert len({line.rpartition(" ")[2] for line in lines}) == 4
+    assert state.read_bytes() == before
 
 
 @pytest.mark.kvm
 @pytest.mark.tool("gcc")
 @pytest.mark.slow
-def test_it_is_as_a_new_clone_octet_by_octet(tmp_path: Path) -> None:
+@ways
+def test_it_is_as_a_new_clone_octet_by_octet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """After rewinding, image, memory and page tables are those of a guest that was just resumed, but for the seed."""
     state = saved(tmp_path, SPOILING)
+    limits, share = WAYS[way]
 
     def parts(tender: Tender) -> list[bytes]:
         return [part[:] for part in (tender._image, tender._ram, tender._tables)]
 
-    with Tender.resume(state, console=lambda _: None) as fresh, Tender.resume(state, console=lambda _: None) as used:
-        used.run()
-        used.rewind()
-        ours, theirs = parts(used), parts(fresh)
+    with Tender.resume(state, console=lambda _: None) as fresh:
+        for name, value in limits.items():
+            monkeypatch.setattr(_snapshot, name, value)
+        with Tender.resume(state, console=lambda _: None, share=share) as used:
+            used.run()
+            used.rewind()
+            ours, theirs = parts(used), parts(fresh)
     assert ours[1:] == theirs[1:]
     pages = [at for at in range(0, len(ours[0]), 4096) if ours[0][at : at + 4096] != theirs[0][at : at + 4096]]
     assert len(pages) == 1, "the shared page alone has clocks and the seed"
+
+
+@pytest.mark.kvm
+@pytest.mark.tool("gcc")
+@pytest.mark.slow
+def test_clones_that_share_have_less_of_their_own(tmp_path: Path) -> None:
+    """What a clone does not change is the snapshot's file; clones that run side by side do not see each other."""
+    state = saved(tmp_path, SPOILING)
+    said: list[bytes] = []
+
+    def private(tender: Tender) -> int:
+        return sum(pages for part in (tender._image, tender._ram) for _, pages in _rewind._private(part))
+
+    with (
+        Tender.resume(state, console=said.append) as alone,
+        Tender.resume(state, console=said.append, share=True) as one,
+        Tender.resume(state, console=said.append, share=True) as other,
+    ):
+        assert private(one) < private(alone) / 2
+        assert [tender.run() for tender in (one, other, alone)] == [0, 0, 0]
+    lines = b"".join(said).decode().splitlines()
+    assert [line.rpartition(" ")[0] for line in lines] == ["(True, 0, [], False) b'1\\n'"] * 3
 
 
 @pytest.mark.kvm

@@ -63,6 +63,13 @@ def _compiled(path: str, source: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code, 2)
 
 
+def _rewritten(node: Node, entry: int) -> Rewritten:
+    """An ELF file whose system calls are jumps to `entry`."""
+    elf, data = node.elf, node.data or b""
+    assert elf is not None
+    return Rewritten.unpack(cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack()))
+
+
 class Collection:
     """The files of an image by their paths in the guest."""
 
@@ -139,11 +146,9 @@ class Collection:
     def rewrite_system_calls(self, entry: int) -> None:
         """Make jumps to `entry`, where the library OS is entered, of the system calls of the C library and ld.so."""
         for node in self._with_calls:
-            elf, data = node.elf, node.data
-            assert elf is not None and data is not None
-            packed = cached("calls", (hex(entry),), elf.data, lambda: rewrite(elf, data, entry).pack())  # noqa: B023 - called at once
-            self.system_calls[node.path] = done = Rewritten.unpack(packed)
-            first = len(data) // PAGE
+            done = _rewritten(node, entry)
+            self.system_calls[node.path] = done
+            first = len(node.data or b"") // PAGE
             node.data, node.runs = done.data, [*node.runs, (first, pages(len(done.data)) - first, READ_EXECUTE)]
 
     def add_closures(self) -> dict[str, str]:

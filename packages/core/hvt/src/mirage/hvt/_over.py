@@ -1,8 +1,9 @@
-"""Mapping a file over a part of a mapping, in large pages: `mmap` of Python takes no address.
+"""Mapping a file over a part of a mapping: `mmap` of Python takes no address.
 
-Linux maps 2 MiB of a file by one entry where its page cache holds them in one piece. Some file systems do that (ext4
-since Linux 6.16, XFS, tmpfs if told so), for files that were written or read in large pieces. So it is tried, and the
-kernel is asked what has become of it (PAGEMAP_SCAN, since Linux 6.7): `Documentation/admin-guide/mm/pagemap.rst`.
+In large pages, where that can be: Linux maps 2 MiB of a file by one entry where its page cache holds them in one piece.
+Some file systems do that (ext4 since Linux 6.16, XFS, tmpfs if told so), for files that were written or read in large
+pieces. So it is tried, and the kernel is asked what has become of it (PAGEMAP_SCAN, since Linux 6.7):
+`Documentation/admin-guide/mm/pagemap.rst`.
 """
 
 from __future__ import annotations
@@ -44,17 +45,16 @@ def map_large(memory: mmap.mmap, file: int, runs: list[Run]) -> list[Run]:
 
 def _try(memory: mmap.mmap, file: int, run: Run, pages: int) -> bool:
     start, length = run
-    address = address_of(memory) + start
-    if not _lay_over(address, length, mmap.MAP_PRIVATE, file, start):
+    if not lay_over(memory, run, file, start):
         return False
     try:
         memory.madvise(mmap.MADV_HUGEPAGE, start, length)
         memory.madvise(_MADV_POPULATE_READ, start, length)
-        good = _all_large(pages, address, length)
+        good = _all_large(pages, address_of(memory) + start, length)
     except OSError:
         good = False  # a kernel that lacks one of these
     if not good:
-        _lay_over(address, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, -1, 0)
+        _map_at(address_of(memory) + start, length, mmap.MAP_ANONYMOUS | _MAP_NORESERVE, -1, 0)
         memory.madvise(mmap.MADV_HUGEPAGE, start, length)
     return good
 
@@ -67,8 +67,14 @@ def _all_large(pages: int, address: int, length: int) -> bool:
     return bool(count) and _REGION.unpack(found)[:2] == (address, address + length)
 
 
-def _lay_over(address: int, length: int, flags: int, file: int, offset: int) -> bool:
-    """`mmap` at an address; whether it did."""
+def lay_over(memory: mmap.mmap, run: Run, file: int, offset: int) -> bool:
+    """Map a file's octets from an offset on over a part of a mapping, copy-on-write; whether Linux did."""
+    start, length = run
+    return _map_at(address_of(memory) + start, length, 0, file, offset)
+
+
+def _map_at(address: int, length: int, flags: int, file: int, offset: int) -> bool:
+    """`mmap` at an address, private and writable; whether it did."""
     import _ctypes  # its C half is all that is needed
 
     class Word(_ctypes._SimpleCData):  # type: ignore[type-arg]
@@ -76,6 +82,6 @@ def _lay_over(address: int, length: int, flags: int, file: int, offset: int) -> 
 
     function = _ctypes.dlsym(_ctypes.dlopen(None, 0), "mmap")  # type: ignore[arg-type] # None: this program itself
     protection = mmap.PROT_READ | mmap.PROT_WRITE
-    words = Word(address), Word(length), protection, flags | _MAP_FIXED, file, Word(offset)
+    words = Word(address), Word(length), protection, mmap.MAP_PRIVATE | _MAP_FIXED | flags, file, Word(offset)
     # What comes back is cut to 32 bits, which are those of -1 for no address of a page.
     return bool(_ctypes.call_function(function, words) != -1)

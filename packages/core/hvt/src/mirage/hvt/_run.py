@@ -15,7 +15,7 @@ _USAGE = """\
 usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
                       [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
        mirage-hvt resume [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
-                         [--image IMAGE] [--unconfined] SNAPSHOT
+                         [--image IMAGE] [--share] [--unconfined] SNAPSHOT
 
   --net NAME=tap:INTERFACE  the guest's network /dev/NAME is this TAP interface
   --net NAME=fd:NUMBER,mac=ADDRESS[,mtu=OCTETS][,offload]
@@ -27,6 +27,7 @@ usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=V
   --snapshot FILE  where the guest is saved when it asks for it
   --dump-core FILE where a guest that faults is written, for gdb
   --image IMAGE    where the snapshot's image is, if no longer where it was
+  --share          have what it does not change in common with other guests: less memory, slower at first
   --log-unknown    name the system calls that the library OS does not support
   --times          say afterwards how often the guest left for the tender
   --unconfined     keep this process's rights and system calls (to debug the tender itself)
@@ -37,6 +38,8 @@ class _Usage(HvtError):
     """The command line makes no sense."""
 
 
+_FLAGS = {"--help", "--log-unknown", "--share", "--times", "--unconfined"}
+_OF_RESUME = {"--dump-core", "--image", "--share", "--times", "--unconfined"}
 _REPEATED = ("--net", "--block", "--arg")
 
 
@@ -84,7 +87,7 @@ def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
     words = list(words)
     while words and words[0].startswith("--"):
         name, equals, value = words.pop(0).partition("=")
-        if name in {"--log-unknown", "--times", "--unconfined", "--help"}:
+        if name in _FLAGS:
             options[name] = "yes"
         elif name in {"--memory", "--snapshot", "--dump-core", "--image", *_REPEATED}:
             if not equals and not words:
@@ -109,8 +112,9 @@ def run(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if "--image" in options:
-        raise _Usage(f"--image is for a saved guest\n{_USAGE}")
+    for name in ("--image", "--share"):
+        if name in options:
+            raise _Usage(f"{name} is for a saved guest\n{_USAGE}")
     memory = options.get("--memory")
     if memory is not None and not memory.isdecimal():
         raise _Usage(f"--memory wants a number of MiB, and {memory!r} is none")
@@ -134,7 +138,7 @@ def resume(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - {"--times", "--unconfined", "--dump-core", "--image"}:
+    if arguments or options.repeated["--arg"] or options.keys() - _OF_RESUME:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
     tender = Tender.resume(
         snapshot,
@@ -142,6 +146,7 @@ def resume(words: list[str], confine: bool) -> int:
         devices=options.devices(),
         core=options.get("--dump-core"),
         image=options.get("--image"),
+        share="--share" in options,
     )
     return _serve(tender, options, confine)
 

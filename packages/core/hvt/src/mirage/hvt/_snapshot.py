@@ -15,7 +15,9 @@ import struct
 
 from mirage.hvt._format import HEADER_SIZE, Header
 from mirage.hvt._kvm import STATE_SIZE
-from mirage.hvt._memory import LARGE, anonymous, map_rest, prefer_large
+from mirage.hvt._memory import anonymous, map_rest, prefer_large
+from mirage.hvt._over import lay_over
+from mirage.hvt._runs import PAGE, REGION, Run, regions, without
 from mirage.hvt.errors import ImageError
 from mirage.libos import layout
 
@@ -23,7 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = layout()["PAGE"]
 MAGIC = b"MIRAGE-SNAPSHOT\3"
 _WORDS = struct.Struct("<16s5Q24s2Q32sH")
 _FRONT = 3 * PAGE  # words, image header, processor state and the image's path, before the parts
@@ -34,10 +35,9 @@ _COPIED = 32 << 20
 """Octets of a guest's memory up to which it is copied rather than mapped."""
 _DENSE = 448
 """Pages of 512: from here on a large page takes little more memory than those that are used."""
+_MOST_MAPPED = 4096
+"""Runs up to which they are mapped: Linux gives a process 65,530 mappings."""
 _NO_LARGE_PAGES = getattr(mmap, "MADV_NOHUGEPAGE", 15)
-
-Run = tuple[int, int]
-"""The number of a first page, and how many pages."""
 
 
 class Base:
@@ -120,7 +120,13 @@ class Snapshot:
         """What of each part is in the file."""
         self.places = _FRONT, _FRONT + self.image, _FRONT + self.image + self.ram
         """Where the parts are in the file."""
-        self.maps_memory = sum(n for _, n in runs[1]) * PAGE > _COPIED
+        self._maps_memory = sum(pages for _, pages in runs[1]) * PAGE > _COPIED
+        used = regions(runs[1])
+        full = {n for n, pages in used.items() if pages >= _DENSE and not self._maps_memory}
+        self.dense: list[Run] = [(n * REGION, REGION) for n in used if n in full]
+        """The regions of the memory that a guest begins with in large pages of its own."""
+        self.sparse: list[Run] = [(n * REGION, REGION) for n in used if n not in full]
+        """The other regions of which anything is in the file."""
 
     def write(self, file: int | str | os.PathLike[str], image: mmap.mmap, ram: mmap.mmap, tables: mmap.mmap) -> None:
         """Write the file, whole or not at all; or to an empty one that is open, its first words last."""
@@ -181,26 +187,27 @@ class Snapshot:
         return cls(header, sizes, period, monotonic, front[_STATE:_PATH], features, base, runs)
 
     def map(
-        self, source: int, image: str | os.PathLike[str] | None = None
+        self, source: int, image: str | os.PathLike[str] | None = None, share: bool = False
     ) -> tuple[mmap.mmap, mmap.mmap, mmap.mmap, mmap.mmap | None]:
         """The three parts for a guest to change, and what follows the image's pages, None when nothing does.
 
         The image is a copy-on-write mapping that all guests share. What the guest has had in its memory it is likely to
-        need, so it is copied at once: a page costs a tenth of what it costs when the guest first touches it. A large
-        memory, of which it may use a part, is mapped. Raises `ImageError`.
+        need, so it is copied at once: a page costs a tenth of what it costs when the guest first touches it. With
+        `share` only the regions of 2 MiB that it has filled are copied, into large pages; the rest is mapped
+        copy-on-write as well. So is a large memory, of which it may use a part. Raises `ImageError`.
         """
         original = self.base.open(image)
         try:
-            writable = mmap.PROT_READ | mmap.PROT_WRITE
-            pages = mmap.mmap(original, self.image, mmap.MAP_PRIVATE, writable)
+            pages = mmap.mmap(original, self.image, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
             prefer_large(pages)
-            copy(source, self.places[0], self.runs[0], pages)
-            if self.maps_memory:
-                ram = mmap.mmap(source, self.ram, mmap.MAP_PRIVATE, writable, offset=self.places[1])
+            (_lay if share else copy)(source, self.places[0], self.runs[0], pages)
+            ram = anonymous(self.ram)
+            copy(source, self.places[1], self.dense, ram)
+            if share or self._maps_memory:
+                _lay(source, self.places[1], self.sparse, ram)
             else:
-                ram = anonymous(self.ram)
-                _small_pages(ram, self.runs[1])
-                copy(source, self.places[1], self.runs[1], ram)
+                _small_pages(ram, self.sparse)
+                copy(source, self.places[1], list(without(self.runs[1], self.dense)), ram)
             tables = mmap.mmap(-1, self.tables, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             copy(source, self.places[2], self.runs[2], tables)
             return pages, ram, tables, map_rest(original, self.header)
@@ -268,21 +275,17 @@ def copy(source: int, at: int, runs: list[Run], part: mmap.mmap) -> None:
                 raise ImageError("the snapshot was cut short while it was read; take it again")
 
 
-def regions_of(runs: list[Run]) -> dict[int, int]:
-    """How many pages of each region of 512 are in the runs; no region of which none is."""
-    used: dict[int, int] = {}
-    for first, pages in runs:
-        for region in range(first // 512, (first + pages - 1) // 512 + 1):
-            there = min(first + pages, (region + 1) * 512) - max(first, region * 512)
-            used[region] = used.get(region, 0) + there
-    return used
+def _lay(source: int, at: int, runs: list[Run], part: mmap.mmap) -> None:
+    """Map a part's runs out of the file; copy them where that cannot be. Raises `ImageError`."""
+    pieces = (((first * PAGE, pages * PAGE), at + first * PAGE) for first, pages in runs)
+    if len(runs) > _MOST_MAPPED or not all(lay_over(part, run, source, place) for run, place in pieces):
+        copy(source, at, runs, part)
 
 
-def _small_pages(ram: mmap.mmap, runs: list[Run]) -> None:
+def _small_pages(ram: mmap.mmap, sparse: list[Run]) -> None:
     """Have no large page where the guest uses but a part of one: each clone would pay for the whole."""
-    for region, pages in regions_of(runs).items():
-        if pages < _DENSE:
-            try:
-                ram.madvise(_NO_LARGE_PAGES, region * LARGE, LARGE)
-            except OSError:
-                return  # a kernel without large pages
+    for first, pages in sparse:
+        try:
+            ram.madvise(_NO_LARGE_PAGES, first * PAGE, pages * PAGE)
+        except OSError:
+            return  # a kernel without large pages

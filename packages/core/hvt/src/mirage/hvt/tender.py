@@ -175,10 +175,13 @@ class Tender:
         devices: Mapping[str, Device] | None = None,
         core: str | os.PathLike[str] | None = None,
         image: str | os.PathLike[str] | None = None,
+        share: bool = False,
     ) -> Tender:
         """A guest that goes on where a snapshot was taken; many may, from one file, and they share the image's pages.
 
-        `image` says where the image is that it was taken of, if no longer where it was.
+        `image` says where the image is that it was taken of, if no longer where it was. `share` is for many guests of
+        one snapshot, and for `rewind`: they share all that they do not change, and each has less of its own; but what
+        it touches first takes it longer.
 
         Its monotonic clock goes on, its wall clock is right, and its random generator is seeded anew. It must be given
         devices that are like those it had. Raises `HostError` where they are not, or the processor has other features,
@@ -193,7 +196,7 @@ class Tender:
         tender._saved, tender._given = saved, devices or {}
         tender._source = os.open(snapshot, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            parts = saved.map(tender._source, image)
+            parts = saved.map(tender._source, image, share)
             tender._image, tender._ram, tender._tables, _ = parts
             tender._guest = GuestMemory(saved.header, *parts)
             tender.machine = Machine()
