@@ -125,17 +125,16 @@ class Stack:
                 tap("in", meta, (frame,), now)
             size = len(frame)
             octets += size
-            if fast and size >= _HEADERS4 and frame[12] == 8 and frame[23] == _TCP:
+            if fast and size >= _HEADERS4 and frame[12] == 8:
                 destination, kind, length, rest, key, sequence, acknowledgment, offset, window, word, value = _IP4(
                     frame if size >= _SHORTEST4 else bytes(frame) + _PADDING
                 )
-                connection = connections.get(key)
                 start = 34 + (offset >> 12 << 2)
                 end = 14 + length
                 if (
-                    connection is not None
-                    and kind >> 8 == _PLAIN4
+                    kind >> 8 == _PLAIN4
                     and rest & _FRAGMENT4 == _TCP
+                    and (connection := connections.get(key)) is not None
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN  # it may begin a new connection
@@ -158,13 +157,12 @@ class Stack:
                 destination, kind, first, length, _, key, sequence, acknowledgment, offset, window, word, value = _IP6(
                     frame if size >= _SHORTEST6 else bytes(frame) + _PADDING
                 )
-                connection = connections.get(key)
                 start = 54 + (offset >> 12 << 2)
                 end = 54 + length
                 if (
-                    connection is not None
-                    and kind == _TYPE6
+                    kind == _TYPE6
                     and first >> 28 == 6
+                    and (connection := connections.get(key)) is not None
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN
