@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mirage.net import SocketNetwork
 from mirage.runtime import RuntimeMisuse, StackEventLoop, run
-from mirage.runtime._dhcp import default_routes
+from mirage.runtime._addresses import default_routes
 from mirage.runtime._inspect import Conversation
 from mirage.runtime._inspector import inspected, port_of
 from mirage.runtime.testing import SimLoop

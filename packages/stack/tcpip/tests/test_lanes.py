@@ -67,12 +67,12 @@ class _Seeded:
 
 
 class _Host:
-    """A stack on a device that sums and cuts, and the frames that it has sent."""
+    """A stack on a device, one that sums and cuts perhaps, and the frames that it has sent."""
 
-    def __init__(self, number: int, address: str, settings: Settings) -> None:
+    def __init__(self, number: int, address: str, settings: Settings, offload: Offload) -> None:
         self.stack = Stack(random=_Seeded(number), settings=settings)
         self.interface: Interface = self.stack.add_interface(
-            "eth0", bytes([2, 0, 0, 0, 0, number]), 1500, offload=_ALL, max_frame=65549
+            "eth0", bytes([2, 0, 0, 0, 0, number]), 1500, offload=offload, max_frame=65549 if offload else None
         )
         self.address = ipaddress.ip_address(address)
         self.stack.ip.add_address(self.interface, self.address.packed, 24 if self.address.version == 4 else 64)
@@ -86,11 +86,14 @@ class _Host:
         return frames
 
 
-def _history(address: str, loss: float, timestamps: bool) -> tuple[list[_Frame], list[_Frame], bytes, bytes]:
+def _history(
+    address: str, loss: float, timestamps: bool, offload: Offload
+) -> tuple[list[_Frame], list[_Frame], bytes, bytes]:
     """Writes of all sizes in both directions over a link that loses frames; what each sent and received."""
     version6 = ":" in address
     settings = Settings(timestamps=timestamps)
-    here, there = _Host(1, "fd00::1" if version6 else "10.0.0.1", settings), _Host(2, address, settings)
+    here = _Host(1, "fd00::1" if version6 else "10.0.0.1", settings, offload)
+    there = _Host(2, address, settings, offload)
     listener = there.stack.listen(80, version=6 if version6 else 4)
     connection = here.stack.connect(address, 80, now=0.0)
     dice = random.Random(7)
@@ -114,12 +117,13 @@ def _history(address: str, loss: float, timestamps: bool) -> tuple[list[_Frame],
 @pytest.mark.parametrize("timestamps", [True, False])
 @pytest.mark.parametrize("loss", [0.0, 0.03])
 @pytest.mark.parametrize("address", ["10.0.0.2", "fd00::2"])
-def test_both_lanes_send_the_same_super_frames(
-    address: str, loss: float, timestamps: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("offload", [_ALL, Offload.NONE])
+def test_both_lanes_send_the_same_frames(
+    offload: Offload, address: str, loss: float, timestamps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a device that sums and cuts, where new data has a lane too: metas and octets are equal."""
-    taken = {"in": 0, "out": 0}
-    arrive, depart = lane.arrive, lane.depart
+    """What goes out has a lane too: metas and octets are equal, whether the device sums and cuts or we do."""
+    taken = {"in": 0, "out": 0, "acknowledged": 0, "answered": 0}
+    arrive, depart, acknowledge, answer = lane.arrive, lane.depart, lane.acknowledge, lane.answer
 
     def counted_in(*arguments: object) -> bool:
         took = arrive(*arguments)  # type: ignore[arg-type]
@@ -131,14 +135,28 @@ def test_both_lanes_send_the_same_super_frames(
         taken["out"] += took
         return took
 
+    def counted_acknowledgment(connection: Connection, now: float) -> bool:
+        took = acknowledge(connection, now)
+        taken["acknowledged"] += took
+        return took
+
+    def counted_answer(connection: Connection, now: float) -> bool:
+        took = answer(connection, now)
+        taken["answered"] += took
+        return took
+
     monkeypatch.setattr("mirage.tcpip.stack.arrive", counted_in)
     monkeypatch.setattr(transmit.lane, "depart", counted_out)
-    with_lanes = _history(address, loss, timestamps)
+    monkeypatch.setattr(transmit.lane, "acknowledge", counted_acknowledgment)
+    monkeypatch.setattr(transmit.lane, "answer", counted_answer)
+    with_lanes = _history(address, loss, timestamps, offload)
     if timestamps and not _COMPILED:
-        assert min(taken.values()) > 100
+        assert min(taken["in"], taken["out"]) > 100
+        assert taken["acknowledged"] > 50
+        assert taken["answered"] > 10
     taken = dict.fromkeys(taken, 0)
     monkeypatch.setattr(Connection, "fast", False)
-    without = _history(address, loss, timestamps)
+    without = _history(address, loss, timestamps, offload)
     assert not any(taken.values())
     assert with_lanes == without
     assert len(with_lanes[0]) > 150

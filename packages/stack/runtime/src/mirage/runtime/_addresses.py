@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 from typing import Any
 
@@ -11,7 +12,7 @@ from mirage.tcpip.stack import packed
 
 from .errors import plain
 
-__all__ = ["SocketAddress", "family_of", "literal", "octets", "to_tuple"]
+__all__ = ["SocketAddress", "default_routes", "family_of", "literal", "octets", "to_tuple"]
 
 SocketAddress = tuple[Any, ...]
 """``(host, port)`` for IPv4, ``(host, port, flow, scope)`` for IPv6."""
@@ -67,3 +68,8 @@ def octets(family: int, address: SocketAddress) -> tuple[bytes | None, int]:
             else socket.gaierror(socket.EAI_NONAME, f"{host!r} is a name: resolve it with loop.getaddrinfo() first")
         )
     return (found if any(found) else None), port
+
+
+def default_routes(version: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Everything, of a version of IP."""
+    return ipaddress.ip_network("0.0.0.0/0" if version == 4 else "::/0")

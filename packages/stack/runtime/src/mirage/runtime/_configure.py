@@ -14,8 +14,7 @@ from mirage.net import DeviceNetwork, SocketNetwork, TapNetwork
 from mirage.tcpip import Settings
 from mirage.types import Network
 
-from ._dhcp import DhcpClient, default_routes
-from ._inspector import inspected, port_of
+from ._addresses import default_routes
 from ._install import install as install_sockets
 from ._install import uninstall
 from ._loop import StackEventLoop
@@ -26,6 +25,8 @@ from .errors import RuntimeMisuse
 
 if TYPE_CHECKING:
     from mirage.tcpip.ip.interface import Interface
+
+    from ._dhcp import DhcpClient
 
 __all__ = ["Configuration", "configured", "open_device", "run"]
 
@@ -141,6 +142,8 @@ async def configured(
     try:
         async with asyncio.timeout(configuration.patience):
             if configuration.dhcp:
+                from ._dhcp import DhcpClient  # a program with an address of its own starts without it
+
                 client = DhcpClient(loop, stack, interface, SystemRandom(), names if not configuration.dns else None)
                 await client.bound.wait()
             await _usable(interface)
@@ -158,6 +161,24 @@ async def _save(guest: Guest, loop: StackEventLoop, but: int | None) -> None:
     await asyncio.sleep(_OFTEN)  # whoever listens may have a word to say about it
     with contextlib.suppress(OSError):
         guest.snapshot()
+
+
+def _port_of(inspect: str) -> int | None:
+    """See `mirage.runtime._inspector`, which only programs load that may be looked into."""
+    if not inspect:
+        return None
+    from ._inspector import port_of
+
+    return port_of(inspect)
+
+
+def _answering(loop: StackEventLoop, inspect: str) -> contextlib.AbstractAsyncContextManager[None]:
+    """The same."""
+    if not inspect:
+        return contextlib.nullcontext()
+    from ._inspector import inspected
+
+    return inspected(loop, inspect)
 
 
 async def _usable(interface: Interface) -> None:
@@ -192,7 +213,7 @@ def run(
     `mirage.net.NetworkUnavailable`, and `TimeoutError` when there is no address to be had.
     """
     try:
-        asked_at = port_of(inspect)
+        asked_at = _port_of(inspect)
         wanted = configuration or Configuration.parse(ipv4=ipv4, ipv6=ipv6, gateway=gateway, dns=dns)
         device = open_device(network) if isinstance(network, str) else network
     except BaseException:
@@ -208,7 +229,7 @@ def run(
         loop = asyncio.get_running_loop()
         assert isinstance(loop, StackEventLoop)
         interface = loop.attach(device)
-        async with configured(loop, interface, wanted, names) as client, inspected(loop, inspect):
+        async with configured(loop, interface, wanted, names) as client, _answering(loop, inspect):
             saving = None
             if guest is not None:
                 guest.on_resume(loop.reseed)

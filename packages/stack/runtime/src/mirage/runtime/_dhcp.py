@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import ipaddress
 import struct
 from typing import TYPE_CHECKING
 
@@ -144,8 +143,3 @@ def _frame(mac: bytes, datagram: dhcp.Datagram) -> bytes:
     header = header[:10] + (65535 - ones_sum(header)).to_bytes(2, "big") + header[12:]
     target = datagram.link if datagram.link is not None else _EVERYBODY
     return target + mac + b"\x08\x00" + header + udp[:6] + checksum.to_bytes(2, "big") + udp[8:]
-
-
-def default_routes(version: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Everything, of a version of IP."""
-    return ipaddress.ip_network("0.0.0.0/0" if version == 4 else "::/0")

@@ -210,17 +210,16 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
             data = bytes(data)
-        connection = self._connection
-        sender = connection.sender
-        if not data or self._closing or sender.fin_queued:
+        if not data or self._closing:
             self._cannot_write(data)
             return
+        connection = self._connection
         try:
             connection.write(data)
         except NotConnected:
             self._cannot_write(data)
             return
-        if sender.queued > BUFFER + self._high_water:
+        if connection.sender.queued > BUFFER + self._high_water:
             self._maybe_pause_protocol()
             self._wait_for_room()
 

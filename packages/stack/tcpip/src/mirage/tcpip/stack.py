@@ -21,7 +21,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from mirage.types import Checksum, FrameMeta, Offload, Random
 
@@ -46,17 +46,21 @@ Address = str | bytes | ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # destination | (source) | type, version, class | length | (id) | fragment, hop limit, protocol | (checksum) |
 # addresses and ports | sequence | acknowledgment | offset and flags | window | (checksum, urgent) | 2 words of options
-_IP4 = struct.Struct(">6s6xIH2xI2x12sIIHH4xII").unpack_from
+_IP4: Final = struct.Struct(">6s6xIH2xI2x12sIIHH4xII").unpack_from
 # destination | (source) | type | version, class, flow | length | next header | hop limit | addresses, ports | as above
-_IP6 = struct.Struct(">6s6xHIHBx36sIIHH4xII").unpack_from
-_PLAIN4, _TYPE6, _TCP = 0x080045, 0x86DD, 6
-_HEADERS4, _HEADERS6 = 54, 74
-_SHORTEST4, _SHORTEST6 = 62, 82
+_IP6: Final = struct.Struct(">6s6xHIHBx36sIIHH4xII").unpack_from
+_PLAIN4: Final = 0x080045
+_TYPE6: Final = 0x86DD
+_TCP: Final = 6
+_HEADERS4: Final = 54
+_HEADERS6: Final = 74
+_SHORTEST4: Final = 62
+_SHORTEST6: Final = 82
 """Octets that the two read; where a frame without options ends earlier, these follow:"""
-_PADDING = bytes(8)
-_FRAGMENT4 = 0x3FFF00FF
+_PADDING: Final = bytes(8)
+_FRAGMENT4: Final = 0x3FFF00FF
 """Of fragment, hop limit and protocol: more fragments, and the offset; and the protocol."""
-_COMPLETE = Checksum.COMPLETE
+_COMPLETE: Final = Checksum.COMPLETE
 
 
 def packed(address: Address) -> bytes:
@@ -121,17 +125,16 @@ class Stack:
                 tap("in", meta, (frame,), now)
             size = len(frame)
             octets += size
-            if fast and size >= _HEADERS4 and frame[12] == 8 and frame[23] == _TCP:
+            if fast and size >= _HEADERS4 and frame[12] == 8:
                 destination, kind, length, rest, key, sequence, acknowledgment, offset, window, word, value = _IP4(
                     frame if size >= _SHORTEST4 else bytes(frame) + _PADDING
                 )
-                connection = connections.get(key)
                 start = 34 + (offset >> 12 << 2)
                 end = 14 + length
                 if (
-                    connection is not None
-                    and kind >> 8 == _PLAIN4
+                    kind >> 8 == _PLAIN4
                     and rest & _FRAGMENT4 == _TCP
+                    and (connection := connections.get(key)) is not None
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN  # it may begin a new connection
@@ -154,13 +157,12 @@ class Stack:
                 destination, kind, first, length, _, key, sequence, acknowledgment, offset, window, word, value = _IP6(
                     frame if size >= _SHORTEST6 else bytes(frame) + _PADDING
                 )
-                connection = connections.get(key)
                 start = 54 + (offset >> 12 << 2)
                 end = 54 + length
                 if (
-                    connection is not None
-                    and kind == _TYPE6
+                    kind == _TYPE6
                     and first >> 28 == 6
+                    and (connection := connections.get(key)) is not None
                     and destination == mac
                     and connection.loopback is loopback
                     and not offset & SYN

@@ -99,8 +99,7 @@ class Interface:
             self.output = []
             self.frames_out += len(output)
             for _, parts in output:
-                for part in parts:
-                    self.octets_out += len(part)
+                self.octets_out += sum(map(len, parts))
             if self.tap is not None:
                 for meta, parts in output:
                     self.tap("out", meta, parts, now)

@@ -11,7 +11,7 @@ of the application goes out with the acknowledgment of the question.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from mirage.types.devices import Buffer
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_M = 0xFFFFFFFF
-_HALF = 0x80000000
-_PAWS_IDLE = 24 * 86400.0
+_M: Final = 0xFFFFFFFF
+_HALF: Final = 0x80000000
+_PAWS_IDLE: Final = 24 * 86400.0
 """After this much silence a timestamp may have wrapped (RFC 7323 5.5)."""
 
 
@@ -223,7 +223,7 @@ class Connection(Endpoint):
         if self.more:
             self.more = False
         if size := len(data):
-            sender.queue.append(data if type(data) is memoryview else memoryview(data))
+            sender.queue.append(data)
             sender.queued += size
             if not self._scheduled:
                 self._scheduled = True
@@ -235,10 +235,16 @@ class Connection(Endpoint):
         What it gives may be a view into the frames given to `Stack.input`, valid until `Stack.poll`.
         """
         receiver = self.receiver
-        if not receiver.readable:
+        count = receiver.readable
+        if not count:
             return b""
-        data = receiver.read(limit)
-        self._taken(len(data))
+        if len(receiver.chunks) == 1 and (limit is None or limit >= count):
+            receiver.readable = 0
+            data = receiver.chunks.pop()
+        else:
+            data = receiver.read(limit)
+            count = len(data)
+        self._taken(count)
         return data
 
     def peek(self) -> list[Buffer]:

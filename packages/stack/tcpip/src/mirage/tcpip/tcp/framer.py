@@ -8,6 +8,7 @@ segments go through `Path.send`.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from mirage.types import Checksum, FrameMeta, Offload, Segmentation
 from mirage.types.devices import Buffer
@@ -19,24 +20,29 @@ from .sent import cut
 
 __all__ = ["Framer", "Outgoing"]
 
-_TCP = 6
-_CHECKSUM_AT = 16
-_ETHERNET = 14
-_IP4, _IP6 = 20, 40
-_LONGEST = 65535
+_TCP: Final = 6
+_CHECKSUM_AT: Final = 16
+_ETHERNET: Final = 14
+_IP4: Final = 20
+_IP6: Final = 40
+_LONGEST: Final = 65535
 
 # Ethernet | version, class, length, id, DF, hop limit, protocol, checksum | addresses, ports | TCP
-_FRAME4 = struct.Struct(">14sBBHHHBBH12sIIHHHH")
+_FRAME4: Final = struct.Struct(">14sBBHHHBBH12sIIHHHH")
 # Ethernet | version, class, flow | length, next header, hop limit | addresses, ports | TCP
-_FRAME6 = struct.Struct(">14sIHBB36sIIHHHH")
-# The same with the timestamps behind them, in fewer fields
-_LANE4 = struct.Struct(">14sHH2xHHH12sIIHHHHIII").pack
-_LANE6 = struct.Struct(">14sIHBB36sIIHHHHIII").pack
-_LANE_TCP = HEADER + 12
-_TIMESTAMP_WORD = 0x0101080A
-_DONT_FRAGMENT = 0x4000
+_FRAME6: Final = struct.Struct(">14sIHBB36sIIHHHH")
+# What precedes the sequence number, and then a TCP header with timestamps behind it
+_LEAD4: Final = struct.Struct(">14sHH2xHHH12s").pack
+_LEAD6: Final = struct.Struct(">14sIHBB36s").pack
+_LANE4: Final = struct.Struct(">38sIIHHHHIII").pack
+_LANE6: Final = struct.Struct(">58sIIHHHHIII").pack
+_LANE_TCP: Final = 32
+_TIMESTAMP_WORD: Final = 0x0101080A
+_DONT_FRAGMENT: Final = 0x4000
+_LEADS: Final = 64
+"""Of so many lengths what precedes the sequence number is remembered: a connection sends few different ones."""
 
-_COMPLETE = FrameMeta()
+_COMPLETE: Final = FrameMeta()
 
 
 class Outgoing:
@@ -51,7 +57,7 @@ class Outgoing:
         flags: int,
         window: int,
         options: bytes = b"",
-        parts: list[memoryview] | None = None,
+        parts: list[Buffer] | None = None,
         size: int = 0,
         mss: int = 1,
         ecn: int = 0,
@@ -63,7 +69,7 @@ class Outgoing:
         """As it stands in the header: scaled."""
         self.options = options
         """Of each segment, padded to whole words."""
-        self.parts: list[memoryview] = parts if parts is not None else []
+        self.parts: list[Buffer] = parts if parts is not None else []
         self.size = size
         """Octets in `parts`."""
         self.mss = mss
@@ -92,7 +98,9 @@ class Framer:
         "_ethernet",
         "_first_word",
         "_hop_limit",
+        "_leads",
         "_metas",
+        "_port_sum",
         "_ports",
         "_sum",
         "_super_cwr",
@@ -116,6 +124,7 @@ class Framer:
         self.traffic_class = 0
         """DSCP of the segments, in the high six bits; ECN is added for each segment."""
         self._ports = struct.pack(">HH", local_port, remote_port)
+        self._port_sum = local_port + remote_port
         self.generation = -1
         """That of the path that the rest was worked out for."""
         self._ethernet = b""
@@ -131,6 +140,7 @@ class Framer:
         self.whole = _COMPLETE
         """What accompanies a frame that is not cut."""
         self._metas: dict[tuple[int, int, bool], FrameMeta] = {}
+        self._leads: dict[int, tuple[bytes, int]] = {}
         self.largest = 0
         """Octets of payload and TCP options that one frame may carry, super-frames included."""
         self._renew()
@@ -152,6 +162,7 @@ class Framer:
         longest = min(_LONGEST, path.interface.max_frame - _ETHERNET) if self.cuts else path.mtu
         self.largest = longest - self.overhead
         self._metas.clear()
+        self._leads.clear()
         self.whole = FrameMeta(Checksum.PARTIAL, self._transport, _CHECKSUM_AT) if self.partial else _COMPLETE
         if not header:
             return
@@ -190,6 +201,11 @@ class Framer:
         pseudo = path.pseudo_sum + _TCP + length
         traffic_class = self.traffic_class | segment.ecn
         sequence, acknowledgment = segment.sequence & 0xFFFFFFFF, segment.acknowledgment & 0xFFFFFFFF
+        checksum = pseudo % 65535
+        if not self.partial:
+            fields = sequence + acknowledgment + offset_flags + segment.window + ones_sum(options)
+            summed = pseudo + self._port_sum + fields + ones_sum_parts(segment.parts)
+            checksum = 65535 - summed % 65535
         if self.version6:
             header = _FRAME6.pack(
                 self._ethernet,
@@ -202,7 +218,7 @@ class Framer:
                 acknowledgment,
                 offset_flags,
                 segment.window,
-                pseudo % 65535,
+                checksum,
                 0,
             )
         else:
@@ -222,77 +238,71 @@ class Framer:
                 acknowledgment,
                 offset_flags,
                 segment.window,
-                pseudo % 65535,
+                checksum,
                 0,
             )
         frame: list[Buffer] = [header + options if options else header]
         if size:
             frame += segment.parts
-        if not self.partial:
-            self._checksum(frame, pseudo)
         meta = self.meta(len(options), mss, bool(segment.flags & CWR)) if size > mss else self.whole
         path.interface.output.append((meta, frame))
 
     def header(
-        self, sequence: int, acknowledgment: int, flags: int, window: int, size: int, value: int, echo: int, ecn: int
+        self,
+        sequence: int,
+        acknowledgment: int,
+        flags: int,
+        window: int,
+        size: int,
+        parts: list[Buffer],
+        value: int,
+        echo: int,
+        ecn: int,
     ) -> bytes:
-        """All headers of a segment with timestamps, for the fast lane: the path is fresh and the device sums.
+        """All headers of a segment with timestamps and `size` octets in `parts`, for the fast lane: the path is fresh.
 
         `flags` is the word of offset and flags; `value` and `echo` are the timestamps; numbers fit their fields.
         """
+        traffic_class = self.traffic_class | ecn
+        lead, checksum = self._leads.get(size << 8 | traffic_class) or self._lead(size, traffic_class)
+        if not self.partial:
+            fields = sequence + acknowledgment + flags + window + _TIMESTAMP_WORD + value + echo
+            checksum = 65535 - (checksum + self._port_sum + fields + ones_sum_parts(parts)) % 65535
+        pack = _LANE6 if self.version6 else _LANE4
+        return pack(lead, sequence, acknowledgment, flags, window, checksum, 0, _TIMESTAMP_WORD, value, echo)
+
+    def _lead(self, size: int, traffic_class: int) -> tuple[bytes, int]:
+        """What precedes the sequence number in such a segment, and the sum of its pseudo-header; remembered."""
         path = self.path
+        length = _LANE_TCP + size
         if self.version6:
-            length = _LANE_TCP + size
-            return _LANE6(
+            lead = _LEAD6(
                 self._ethernet,
-                self._first_word | (self.traffic_class | ecn) << 20,
+                self._first_word | traffic_class << 20,
                 length,
                 _TCP,
                 self._hop_limit,
                 self._addresses,
-                sequence,
-                acknowledgment,
-                flags,
-                window,
-                (path.pseudo_sum + _TCP + length) % 65535,
-                0,
-                _TIMESTAMP_WORD,
-                value,
-                echo,
             )
-        total = _IP4 + _LANE_TCP + size
-        traffic_class = self.traffic_class | ecn
-        return _LANE4(
-            self._ethernet,
-            0x4500 | traffic_class,
-            total,
-            _DONT_FRAGMENT,
-            self._hop_limit << 8 | _TCP,
-            65535 - (self._sum + traffic_class + total) % 65535,
-            self._addresses,
-            sequence,
-            acknowledgment,
-            flags,
-            window,
-            (path.pseudo_sum + _TCP - _IP4 + total) % 65535,
-            0,
-            _TIMESTAMP_WORD,
-            value,
-            echo,
-        )
+        else:
+            total = _IP4 + length
+            lead = _LEAD4(
+                self._ethernet,
+                0x4500 | traffic_class,
+                total,
+                _DONT_FRAGMENT,
+                self._hop_limit << 8 | _TCP,
+                65535 - (self._sum + traffic_class + total) % 65535,
+                self._addresses,
+            )
+        if len(self._leads) >= _LEADS:
+            self._leads.clear()
+        found = self._leads[size << 8 | traffic_class] = lead, (path.pseudo_sum + _TCP + length) % 65535
+        return found
 
     def _cuts(self, flags: int) -> bool:
         """Whether the device cuts super-frames of this connection's version of IP, and with these flags."""
         return self.cuts and (self._super_cwr or not flags & CWR)
-
-    def _checksum(self, frame: list[Buffer], pseudo: int) -> None:
-        """Put the complete checksum into the first part of a frame."""
-        start = self._transport
-        first = bytearray(frame[0])
-        first[start + _CHECKSUM_AT : start + _CHECKSUM_AT + 2] = b"\0\0"
-        total = pseudo + ones_sum(first[start:]) + ones_sum_parts(frame[1:])
-        first[start + _CHECKSUM_AT : start + _CHECKSUM_AT + 2] = (65535 - total % 65535).to_bytes(2, "big")
-        frame[0] = bytes(first)
 
     def meta(self, options: int, mss: int, cwr: bool) -> FrameMeta:
         """What the device has to do with a super-frame: sum, and cut into segments of `mss` octets of payload."""

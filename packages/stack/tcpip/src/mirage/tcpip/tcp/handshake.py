@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectionRefused
 from ..wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Options, build_options
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["agree", "answered", "established", "offer", "update_mss"]
 
-_TIMESTAMP_OCTETS = 12
-_MIN_MSS = 48
+_TIMESTAMP_OCTETS: Final = 12
+_MIN_MSS: Final = 48
 """Below this a peer's MSS is an attack on our work per octet."""
 
 

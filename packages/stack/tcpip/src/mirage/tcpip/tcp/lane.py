@@ -1,19 +1,22 @@
 """The fast lane: what nearly always happens on a connection, in one function for each direction.
 
 `arrive` takes a segment that brings the next data, or the next acknowledgment, of an established connection on which
-nothing is wrong. `depart` sends waiting data as one segment, or as one super-segment that the device cuts. Each does
-exactly what the long way does (`Connection.segment`; `transmit.send_record` of `Sender.take`), with no call that it can
-do without, and each changes nothing and returns False when the case is not the usual one.
+nothing is wrong. `answer` sends what waits as the one segment that is under way, and sets the timers; `depart` sends
+any waiting data as one segment, or as one super-segment that the device cuts; `acknowledge` sends none. Each does
+exactly what the long way does (`Connection.segment`; `transmit.output`; `transmit.send_record` of `Sender.take`;
+`transmit.acknowledge`), with no call that it can do without, and each changes nothing and returns False when the case
+is not the usual one.
 
-`Connection.fast = False` closes both, and tests hold both ways to the same outcome, frame by frame.
+`Connection.fast = False` closes all, and tests hold both ways to the same outcome, frame by frame.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..wire.tcp import PSH
+from mirage.types.devices import Buffer
+
 from . import pmtu
 from .sender import Phase
 from .sent import Sent
@@ -22,22 +25,25 @@ from .state import State
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["PLAIN", "TIMESTAMP_WORD", "arrive", "depart"]
+__all__ = ["PLAIN", "TIMESTAMP_WORD", "acknowledge", "answer", "arrive", "depart"]
 
-_M = 0xFFFFFFFF
-_HALF = 0x80000000
-TIMESTAMP_WORD = 0x0101080A
+_M: Final = 0xFFFFFFFF
+_HALF: Final = 0x80000000
+TIMESTAMP_WORD: Final = 0x0101080A
 """What precedes both timestamps where they are the only option: two NOPs, kind and length (RFC 7323, appendix A)."""
-PLAIN = 0x8010
+PLAIN: Final = 0x8010
 """Offset and flags of a segment with timestamps and no flag but ACK."""
-_PLAIN_BARE = 0x5010
-_NOT_PSH = 0xFFFF & ~PSH
-_PUSHED = 0x8018
-_OPTIONS = 12
-_ECT0 = 2
-_OPEN, _RECOVERY = Phase.OPEN, Phase.RECOVERY
-_ESTABLISHED = State.ESTABLISHED
-_SMALL = 2048
+_PLAIN_BARE: Final = 0x5010
+_NOT_PSH: Final = 0xFFF7
+_PUSHED: Final = 0x8018
+_OPTIONS: Final = 12
+_ECT0: Final = 2
+_OPEN: Final = Phase.OPEN
+_RECOVERY: Final = Phase.RECOVERY
+_ESTABLISHED: Final = State.ESTABLISHED
+_NEVER: Final = inf
+_NOTHING: Final[list[Buffer]] = []
+_SMALL: Final = 2048
 """Octets up to which data is copied at once; a view of more is kept until the application or `poll` copies it."""
 
 
@@ -108,9 +114,48 @@ def arrive(
             connection.hold()
         receiver.readable += size
         receiver.nxt = start + size
-        connection.received(size, now)
+        octets = connection.ack_octets + size
+        if octets >= connection.receive_full:
+            connection.received(size, now)
+        else:
+            # What `received` does with less than a full segment
+            connection.ack_octets = octets
+            if not connection._has_news:
+                connection.tell()
+            if connection.ack_at == _NEVER:
+                connection.ack_at = at = now + connection.delayed_ack
+                if at < connection.heap_at:
+                    connection.tcp.wake_at(connection, at)
     if sender.queued or sender.fin_queued or connection.waiting_for_room:
         connection.schedule()
+    return True
+
+
+def answer(connection: Connection, now: float) -> bool:
+    """Send all that waits as one segment, while nothing is under way and nothing else is to be done or heeded: a
+    request, or the answer to one. `connection` is established. False: by the long way, please."""
+    sender = connection.sender
+    size = sender.queued
+    if (
+        not size
+        or sender.sent
+        or size > sender.mss
+        or size > sender.edge - sender.nxt
+        or sender.mss << 5 > connection.max_window
+        or sender.phase is not _OPEN
+        or sender.fin_queued
+        or connection.corked
+        or connection.more
+        or connection.waiting_for_room
+        or now - connection.last_sent > sender.rtt.rto
+        or connection.framer.path.generation != connection.path_generation
+        or not depart(connection, size, now)
+    ):
+        return False
+    connection.progress_at = now
+    sender.arm(now)
+    if sender.timer_at < connection.heap_at:
+        connection.set_timer()
     return True
 
 
@@ -121,7 +166,6 @@ def depart(connection: Connection, size: int, now: float) -> bool:
     if (
         now >= path.fresh_until
         or path.generation != framer.generation
-        or not framer.partial
         or not connection.timestamps
         or connection.cwr_due
         or connection.ecn_echo
@@ -134,7 +178,7 @@ def depart(connection: Connection, size: int, now: float) -> bool:
     mss = sender.mss
     if size <= mss:
         meta = framer.whole
-    elif size + _OPTIONS <= framer.largest and framer.cuts:
+    elif framer.cuts and size + _OPTIONS <= framer.largest:
         meta = framer.meta(_OPTIONS, mss, False)
     else:
         return False
@@ -157,7 +201,7 @@ def depart(connection: Connection, size: int, now: float) -> bool:
     window = receiver.advertise(connection.receive_mss)
     connection.ack_due = False
     connection.ack_octets = 0
-    connection.ack_at = inf
+    connection.ack_at = _NEVER
     connection.last_ack_sent = start
     connection.last_sent = now
     header = framer.header(
@@ -166,9 +210,45 @@ def depart(connection: Connection, size: int, now: float) -> bool:
         flags,
         window,
         size,
+        parts,
         (int(now * 1000) + connection.timestamp_offset) & _M,
         connection.timestamp_recent,
         _ECT0 if connection.ecn else 0,
     )
     path.interface.output.append((meta, [header, *parts]))
+    return True
+
+
+def acknowledge(connection: Connection, now: float) -> bool:
+    """Send an ACK without data where nothing is missing. False: by the long way, please."""
+    receiver, framer = connection.receiver, connection.framer
+    path = framer.path
+    if (
+        now >= path.fresh_until
+        or path.generation != framer.generation
+        or not connection.timestamps
+        or connection.ecn_echo
+        or receiver.ranges
+        or receiver.duplicate is not None
+        or not connection.fast
+    ):
+        return False
+    start = receiver.nxt
+    window = receiver.advertise(connection.receive_mss)
+    connection.ack_due = False
+    connection.ack_octets = 0
+    connection.ack_at = _NEVER
+    connection.last_ack_sent = start
+    header = framer.header(
+        connection.sender.nxt & _M,
+        start & _M,
+        PLAIN,
+        window,
+        0,
+        _NOTHING,
+        (int(now * 1000) + connection.timestamp_offset) & _M,
+        connection.timestamp_recent,
+        0,
+    )
+    path.interface.output.append((framer.whole, [header]))
     return True

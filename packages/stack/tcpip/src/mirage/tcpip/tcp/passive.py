@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import NetworkFailure
 from ..ip.packet import Packet
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["from_cookie", "from_syn", "send_cookie"]
 
-_TCP = 6
-_CHECKSUM_AT = 16
-_DEFAULT_MSS = 536
-_M = 0xFFFFFFFF
+_TCP: Final = 6
+_CHECKSUM_AT: Final = 16
+_DEFAULT_MSS: Final = 536
+_M: Final = 0xFFFFFFFF
 
 
 def from_syn(tcp: Tcp, key: bytes, packet: Packet, segment: Segment, now: float) -> Connection:

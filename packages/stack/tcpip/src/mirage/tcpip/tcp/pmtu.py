@@ -7,7 +7,7 @@ the others; if it alone is lost, no congestion is to blame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import handshake
 from .plpmtud import PathMtuSearch
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["outcome", "payload_of_probe", "timed_out"]
 
-_BASE4, _BASE6 = 1024, 1280
+_BASE4: Final = 1024
+_BASE6: Final = 1280
 """Octets of a packet that gets through everywhere: RFC 4821 7.2, RFC 8200 5."""
 
 

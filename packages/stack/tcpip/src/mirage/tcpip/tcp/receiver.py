@@ -11,14 +11,16 @@ Sequence numbers here are unwrapped: they count on past 2**32, so that they comp
 
 from __future__ import annotations
 
+from typing import Final
+
 from mirage.types.devices import Buffer
 
 __all__ = ["Receiver"]
 
-_MAX_PIECES = 2048
+_MAX_PIECES: Final = 2048
 """Pieces kept beyond gaps; more are dropped, so that tiny segments cannot take more memory than they carry."""
 
-_START_CAPACITY = 256 * 1024
+_START_CAPACITY: Final = 256 * 1024
 
 
 class _Range:
@@ -227,16 +229,19 @@ class Receiver:
         The edge moves on only by a good step, an MSS or half the capacity, so that the peer is not tempted to send
         crumbs (RFC 9293 3.8.6.2.2).
         """
-        edge = self.nxt + self.capacity - self.readable
-        if edge - self.edge < min(mss, self.capacity >> 1):
-            edge = self.edge
-        window = max(edge - self.nxt, 0)  # the peer's FIN may lie behind the edge
-        value = window >> self.scale
+        nxt, edge, capacity, scale = self.nxt, self.edge, self.capacity, self.scale
+        step = nxt + capacity - self.readable - edge
+        moves = step >= mss or step >= capacity >> 1
+        window = edge + step - nxt if moves else edge - nxt
+        if window <= 0:
+            if nxt > edge:  # the peer's FIN may lie behind it
+                self.edge = nxt
+            return 0
+        value = window >> scale
         if value > 65535:
             value = 65535
-        told = self.nxt + (value << self.scale)
-        if told > self.edge:
-            self.edge = told
+        if moves and nxt + (value << scale) > edge:
+            self.edge = nxt + (value << scale)
         return value
 
     def worth_telling(self, mss: int) -> bool:

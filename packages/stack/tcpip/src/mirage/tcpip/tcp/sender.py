@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import enum
 from math import inf
+from typing import Final
+
+from mirage.types.devices import Buffer
 
 from .congestion import CongestionControl
 from .prr import ProportionalRateReduction
@@ -23,20 +26,20 @@ from .sent import Sent, cut
 
 __all__ = ["Phase", "Sender", "Timer"]
 
-_DUPLICATES = 3
+_DUPLICATES: Final = 3
 """RFC 5681 3.2, and RACK's threshold for giving up on reordering (RFC 8985 6.2)."""
 
-_MAX_STEP = 20
+_MAX_STEP: Final = 20
 """RACK's largest multiple of a quarter of the round trip (RFC 8985 6.2)."""
 
-_SAMPLES_APART = 0.005
+_SAMPLES_APART: Final = 0.005
 """Seconds between round-trip samples while all is well: one in a round trip is enough (RFC 6298 3), and on a fast
 network round trips are short."""
 
-_TICK = 0.001
+_TICK: Final = 0.001
 """Seconds of a tick of the timestamp clock."""
 
-_DELAYED_ACK = 0.2
+_DELAYED_ACK: Final = 0.2
 """The longest that a peer's delayed acknowledgment is waited for before a tail probe (RFC 8985 7.2)."""
 
 
@@ -59,7 +62,13 @@ class Timer(enum.Enum):
     PERSIST = "persist"
 
 
-_OPEN, _RECOVERY, _LOSS = Phase.OPEN, Phase.RECOVERY, Phase.LOSS
+_REORDER: Final = Timer.REORDER
+_PROBE: Final = Timer.PROBE
+_RETRANSMIT: Final = Timer.RETRANSMIT
+_PERSIST: Final = Timer.PERSIST
+_OPEN: Final = Phase.OPEN
+_RECOVERY: Final = Phase.RECOVERY
+_LOSS: Final = Phase.LOSS
 
 
 class Sender:
@@ -113,7 +122,7 @@ class Sender:
         self.edge = iss
         self.mss = mss
         """Octets of payload in a full segment, options already taken off."""
-        self.queue: list[memoryview] = []
+        self.queue: list[Buffer] = []
         self.queued = 0
         """Octets in `queue`."""
         self.fin_queued = False
@@ -174,7 +183,7 @@ class Sender:
             return self.room
         return int(self.congestion.cwnd) - (self.nxt - self.una - self.sacked - self.lost)
 
-    def put(self, data: memoryview) -> None:
+    def put(self, data: Buffer) -> None:
         """Queue octets of the application."""
         self.queue.append(data)
         self.queued += len(data)
@@ -197,13 +206,14 @@ class Sender:
         self.sent.append(record)
         return record
 
-    def split_queue(self, size: int) -> list[memoryview]:
+    def split_queue(self, size: int) -> list[Buffer]:
         """Take the first `size` octets, fewer than there are, off `queue`; `queued` is the caller's to change."""
         queue = self.queue
         first = queue[0]
         if size < len(first):
-            queue[0] = first[size:]
-            return [first[:size]]
+            view = memoryview(first)
+            queue[0] = view[size:]
+            return [view[:size]]
         parts, self.queue = cut(queue, size)
         return parts
 
@@ -244,31 +254,37 @@ class Sender:
         sent = self.sent
         acked = ack - self.una
         before = self.nxt - self.una
-        rtt: float | None = None
-        count = 0
-        for record in sent:
-            if record.end > ack:
-                if record.start < ack:
-                    self._trim(record, ack)
-                break
-            count += 1
-            if record.times == 1:
-                rtt = now - record.time
-                self._rack_rtt = rtt
-                self._rack_time = record.time
-                self._rack_end = record.end
-        del sent[:count]
-        self.una = ack
-        estimator = self.rtt
-        if rtt is not None and now >= self._sample_at:
-            estimator.sample(rtt, now)
-            self._sample_at = now + _SAMPLES_APART
-        self._fack = ack
+        newest: Sent | None = None
+        if acked == before:  # all that is out, which is usual
+            for record in sent:
+                if record.times == 1:
+                    newest = record
+            sent.clear()
+        else:
+            count = 0
+            for record in sent:
+                if record.end > ack:
+                    if record.start < ack:
+                        self._trim(record, ack)
+                    break
+                count += 1
+                if record.times == 1:
+                    newest = record
+            del sent[:count]
+        self.una = self._fack = ack
         self.duplicates = 0
+        rtt: float | None = None
+        if newest is not None:
+            self._rack_time = newest.time
+            self._rack_rtt = rtt = now - newest.time
+            self._rack_end = newest.end
+            if now >= self._sample_at:
+                self.rtt.sample(rtt, now)
+                self._sample_at = now + _SAMPLES_APART
         congestion = self.congestion
         limited = before + self.mss > congestion.cwnd
         if limited or congestion.cwnd >= congestion.ssthresh:
-            congestion.on_ack(acked, now, rtt, estimator.srtt, before, limited, ack, self.nxt)
+            congestion.on_ack(acked, now, rtt, self.rtt.srtt, before, limited, ack, self.nxt)
         if sent:
             self.arm(now)
         else:
@@ -441,8 +457,8 @@ class Sender:
                 wait = remaining
         self.lost += found
         if wait:
-            self.timer, self.timer_at = Timer.REORDER, now + wait
-        elif self.timer is Timer.REORDER:
+            self.timer, self.timer_at = _REORDER, now + wait
+        elif self.timer is _REORDER:
             self.timer = None
         return found
 
@@ -530,25 +546,29 @@ class Sender:
     def arm(self, now: float) -> None:
         """Set the timer for what is under way: a tail probe where one may help, else the retransmission timer."""
         if not self.sent:
-            if self.timer is not Timer.PERSIST:
+            if self.timer is not _PERSIST:
                 self.timer, self.timer_at = None, inf
             return
-        if self.timer is Timer.REORDER and self.timer_at > now:
+        if self.timer is _REORDER and self.timer_at > now:
             return
-        rto = self.rtt.rto
-        if self.sack and self.phase is _OPEN and not self.sacked and self.probe_end is None and self.rtt.srtt:
-            wait = 2 * self.rtt.srtt
-            if self.nxt - self.una <= self.mss:
-                wait += _DELAYED_ACK
+        rtt = self.rtt
+        wait = rtt.rto
+        if self.sack and self.phase is _OPEN and not self.sacked and self.probe_end is None and rtt.srtt:
             # RFC 8985 7.2: never later than the timeout, in whose place it then goes out: a probe that is acknowledged
             # says that one segment was lost, where a timeout would take all of them, and the window, for lost.
-            self.timer, self.timer_at = Timer.PROBE, now + min(wait, rto)
-            return
-        self.timer, self.timer_at = Timer.RETRANSMIT, now + rto
+            probe = 2 * rtt.srtt
+            if self.nxt - self.una <= self.mss:
+                probe += _DELAYED_ACK
+            if probe < wait:
+                wait = probe
+            self.timer = _PROBE
+        else:
+            self.timer = _RETRANSMIT
+        self.timer_at = now + wait
 
     def arm_for_handshake(self, now: float) -> None:
         """A SYN has gone out."""
-        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+        self.timer, self.timer_at = _RETRANSMIT, now + self.rtt.rto
 
     def on_reorder_timer(self, now: float) -> None:
         """Time has run out for what might have been reordered (RFC 8985 6.3)."""
@@ -562,7 +582,7 @@ class Sender:
     def on_probe_timer(self, now: float) -> Sent | None:
         """A tail loss probe is due (RFC 8985 7.3): the last segment again. None where new data can go instead."""
         self.probe_end = self.nxt
-        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+        self.timer, self.timer_at = _RETRANSMIT, now + self.rtt.rto
         self._probe_again = not self.queued or self.nxt + 1 > self.edge
         if not self._probe_again:
             return None
@@ -597,12 +617,12 @@ class Sender:
                 record.lost = True
                 self.lost += record.end - record.start
         self.rtt.back_off()
-        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+        self.timer, self.timer_at = _RETRANSMIT, now + self.rtt.rto
 
     def lose_all(self, now: float) -> None:
         """Everything that is out has to go again, and no congestion is to blame: the packets were too big."""
         self.probe_end = None
-        self.timer, self.timer_at = Timer.RETRANSMIT, now + self.rtt.rto
+        self.timer, self.timer_at = _RETRANSMIT, now + self.rtt.rto
         for record in self.sent:
             if not record.sacked and not record.lost:
                 record.lost = True

@@ -6,6 +6,8 @@ cuts it in two.
 
 from __future__ import annotations
 
+from mirage.types.devices import Buffer
+
 __all__ = ["Sent", "cut"]
 
 
@@ -14,7 +16,7 @@ class Sent:
 
     __slots__ = ("end", "fin", "lost", "parts", "sacked", "start", "time", "times")
 
-    def __init__(self, start: int, end: int, parts: list[memoryview], fin: bool, time: float) -> None:
+    def __init__(self, start: int, end: int, parts: list[Buffer], fin: bool, time: float) -> None:
         self.start = start
         self.end = end
         """Behind the last octet; a FIN counts as one."""
@@ -38,13 +40,14 @@ class Sent:
         return rest
 
 
-def cut(parts: list[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
+def cut(parts: list[Buffer], size: int) -> tuple[list[Buffer], list[Buffer]]:
     """The first `size` octets of `parts`, and the rest."""
     left = size
     for index, part in enumerate(parts):
         if left < len(part):
             if left == 0:
                 return parts[:index], parts[index:]
-            return [*parts[:index], part[:left]], [part[left:], *parts[index + 1 :]]
+            view = memoryview(part)
+            return [*parts[:index], view[:left]], [view[left:], *parts[index + 1 :]]
         left -= len(part)
     return parts, []

@@ -11,7 +11,7 @@ import itertools
 import struct
 from collections.abc import Iterator
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mirage.types import Random
 
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "Tcp"]
 
-_TCP = 6
-_PORTS = struct.Struct(">HH")
-_CHECKSUM_AT = 16
-_CHALLENGES_PER_SECOND = 100
-_HARD = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
+_TCP: Final = 6
+_PORTS: Final = struct.Struct(">HH")
+_CHECKSUM_AT: Final = 16
+_CHALLENGES_PER_SECOND: Final = 100
+_HARD: Final = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
 """What ends a connection that is being opened (RFC 1122 4.2.3.9)."""
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import NetworkFailure
 from ..wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 from . import handshake, lane, pmtu
 from .framer import Outgoing
-from .sender import Phase, Timer
+from .sender import Timer
 from .sent import Sent
 from .state import State
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["flush", "output", "probe", "reset", "send_record", "timestamp"]
 
-_M = 0xFFFFFFFF
-_OPEN = Phase.OPEN
-_TIMESTAMPS = struct.Struct(">III").pack
-_TIMESTAMP_WORD = 0x0101080A
-_SACK_WORD = struct.Struct(">BBBB").pack
-_BLOCK = struct.Struct(">II").pack
-_ECT0 = 2
-_BLOCKS_WITH_TIMESTAMPS, _BLOCKS = 3, 4
+_M: Final = 0xFFFFFFFF
+_PROBE: Final = Timer.PROBE
+_PERSIST: Final = Timer.PERSIST
+_ESTABLISHED: Final = State.ESTABLISHED
+_TIMESTAMPS: Final = struct.Struct(">III").pack
+_TIMESTAMP_WORD: Final = 0x0101080A
+_SACK_WORD: Final = struct.Struct(">BBBB").pack
+_BLOCK: Final = struct.Struct(">II").pack
+_ECT0: Final = 2
+_BLOCKS_WITH_TIMESTAMPS: Final = 3
+_BLOCKS: Final = 4
 
 
 def timestamp(connection: Connection, now: float) -> int:
@@ -38,7 +41,10 @@ def output(connection: Connection, now: float) -> None:
     """Send all that is due and may go."""
     connection._scheduled = False
     state = connection.state
-    if not state.synchronized:
+    if state is _ESTABLISHED:
+        if lane.answer(connection, now):
+            return
+    elif not state.synchronized:
         if connection.syn_due:
             _syn(connection, now)
         return
@@ -90,20 +96,6 @@ def _new_data(connection: Connection, now: float) -> None:
         idle = now - connection.last_sent
         if idle > sender.rtt.rto:
             sender.congestion.on_idle(idle, sender.rtt.rto)
-        queued = sender.queued
-        if (
-            queued <= mss
-            and queued <= sender.edge - sender.nxt
-            and not sender.fin_queued
-            and sender.phase is _OPEN
-            and (queued == mss or not (connection.corked or connection.more))
-        ):
-            # One segment, and nothing that could hold it back: the loop below would do the same.
-            if not lane.depart(connection, queued, now):
-                send_record(connection, sender.take(queued, False, now), now)
-            sender.arm(now)
-            connection.more = False
-            return
     largest = max((connection.framer.largest - 12) // mss, 1) * mss
     while True:
         queued = sender.queued
@@ -144,11 +136,11 @@ def _new_data(connection: Connection, now: float) -> None:
             break
     connection.more = False
     if sender.sent:
-        if sender.timer is None or sender.timer is Timer.PERSIST or sender.timer is Timer.PROBE:
+        if sender.timer is None or sender.timer is _PERSIST or sender.timer is _PROBE:
             sender.arm(now)
             connection.set_timer()
     elif sender.queued and sender.timer is None:
-        sender.timer, sender.timer_at = Timer.PERSIST, now + sender.rtt.rto
+        sender.timer, sender.timer_at = _PERSIST, now + sender.rtt.rto
         connection.set_timer()
 
 
@@ -231,7 +223,8 @@ def _fit(connection: Connection, options: bytes) -> int:
 
 def acknowledge(connection: Connection, now: float) -> None:
     """Send an ACK without data (RFC 9293 3.8.6.3), with SACK blocks where something is missing."""
-    _bare(connection, connection.sender.nxt, now)
+    if not lane.acknowledge(connection, now):
+        _bare(connection, connection.sender.nxt, now)
 
 
 def probe(connection: Connection, now: float) -> None:

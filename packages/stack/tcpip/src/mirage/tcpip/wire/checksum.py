@@ -16,6 +16,10 @@ __all__ = ["checksum", "ones_sum", "ones_sum_parts"]
 _PIECE = 4096
 """Octets of a piece; a multiple of 2. Longer is slower by the division, shorter by the loop."""
 _WHOLE = 1536
+_HALVES = 768
+_HALF, _QUARTER = 6144, 3072
+"""Bits of parts of a text of that length; multiples of 16."""
+_HALF_MASK, _QUARTER_MASK = (1 << _HALF) - 1, (1 << _QUARTER) - 1
 
 
 def ones_sum(data: Buffer) -> int:
@@ -23,6 +27,9 @@ def ones_sum(data: Buffer) -> int:
     size = len(data)
     if size <= _WHOLE:
         total = int.from_bytes(data, "big")
+        if size > _HALVES:  # adding halves is faster than dividing the whole
+            total = (total >> _HALF) + (total & _HALF_MASK)
+            total = (total >> _QUARTER) + (total & _QUARTER_MASK)
     else:
         pieces = memoryview(data)
         total = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mirage.types.devices import Buffer
 
@@ -27,10 +27,17 @@ __all__ = [
     "parse_options",
 ]
 
-HEADER = 20
+HEADER: Final = 20
 """Octets of the header without options."""
 
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+ECE: Final = 0x40
+CWR: Final = 0x80
 
 _FIXED = struct.Struct(">HHIIHHHH")
 _END, _NOP, _MSS, _SCALE, _SACK_PERMITTED, _SACK, _TIMESTAMPS, _USER_TIMEOUT = 0, 1, 2, 3, 4, 5, 8, 28
