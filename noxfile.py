@@ -272,6 +272,18 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads octets from outside, guided by coverage: `-- tls`, `-- tls "1.3: server inside"`, ...
+
+    `-- PACKAGE TARGET [LIBFUZZER OPTION ...]`; without a target its name is asked for, with all that there are. It goes
+    on until something is found, or as long as `-max_total_time=SECONDS` says.
+    """
+    packages = tree.packages()
+    install(session, *editables(packages), *groups(packages, "fuzz"))
+    session.run("python", "-m", "tasks.fuzz", *session.posargs, env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
 def lowest(session: nox.Session) -> None:
     """Prove the declared floors: every package's tests with the oldest releases that its requirements admit."""
     words = pytest_words(session)

@@ -75,7 +75,7 @@ BOOT_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
 _ADDRESS = re.compile(r"http://[\w.\[\]:-]+:\d+/?")
-_SECURE = re.compile(r"https://[\w.\[\]:-]+:(\d+) with the development key (sha256//\S+)")
+_SECURE = re.compile(r"serving on https://[\w.\[\]:-]+:(\d+)/?(?: with the development key (sha256//\S+))?\s")
 
 
 class Failed(Exception):
@@ -96,7 +96,7 @@ class Running:
     """A booted application. `url` has no slash at its end.
 
     `said` is the address that it said on its console, `url6` that over IPv6, where there is one; `secure` is where it
-    is over HTTPS, and `pin` the key that it has there.
+    is over HTTPS, and `pin` the key that it has there, unless it has a certificate of one's own.
     """
 
     def __init__(
@@ -130,19 +130,22 @@ class Running:
     @property
     def secure(self) -> str:
         """Its address over HTTPS, without a slash at the end. Raises `Failed` where it has none."""
-        port = self._development()[1]
+        port = self._over_https()[1]
         return f"https://{self._hosts[0] if self._hosts else '127.0.0.1'}:{port}"
 
     @property
     def pin(self) -> str:
-        """The fingerprint of its key, as curl wants it. Raises `Failed` where it has none."""
-        return self._development()[2]
+        """The fingerprint of its key for development, as curl wants it. Raises `Failed` where it has none."""
+        pin: str | None = self._over_https()[2]
+        if pin is None:
+            raise Failed(f"it says no key for development:\n{self.console}")
+        return pin
 
-    def _development(self) -> re.Match[str]:
-        self.wait_for("development key")
+    def _over_https(self) -> re.Match[str]:
+        self.wait_for("serving on https://")
         found = _SECURE.search(self.console)
         if found is None:
-            raise Failed(f"it says no address over HTTPS with a key:\n{self.console}")
+            raise Failed(f"it says no address over HTTPS:\n{self.console}")
         return found
 
     @property
@@ -271,15 +274,18 @@ def build(target: str, application: Path = SITE, echo: Callable[[str], object] |
     return Artifact(target, path, log)
 
 
-def command(artifact: Artifact, publish: str | None = None, snapshot: Path | None = None) -> list[str]:
+def command(
+    artifact: Artifact, publish: str | None = None, snapshot: Path | None = None, texts: Sequence[str] = ()
+) -> list[str]:
     """The words that start an artifact, to which its boot arguments are added.
 
     `publish` is for the gateway, with a space between several ports; `snapshot` is the file that a virtual machine is
-    saved to once it serves.
+    saved to once it serves; `texts` are files that it is given the text of, each as NAME=FILE.
     """
     target = TARGETS[artifact.target]
-    saving = [] if snapshot is None else ["--snapshot", str(snapshot)]
-    program = [sys.executable, *target.program, *saving, str(artifact.path), *target.network]
+    options = [] if snapshot is None else ["--snapshot", str(snapshot)]
+    options += [word for each in texts for word in ("--arg-file", each)]
+    program = [sys.executable, *target.program, *options, str(artifact.path), *target.network]
     if not target.gateway:
         return program
     published = [word for each in (publish or "").split() for word in ("--publish", each)]
@@ -325,11 +331,13 @@ def boot(
 ) -> Running:
     """Start what was built and return once it has said its address. Raises `Failed`.
 
+    `--certificate FILE` among the arguments is right for every target, as it is for `mirage run`.
+
     Behind the gateway port 0 cannot be left to the program, because the gateway has to know: a free one is chosen here,
     and is the same on both sides.
     """
     target = TARGETS[artifact.target]
-    arguments, publish = list(arguments), None
+    arguments, texts, publish = list(arguments), [], None
     hosts: tuple[str, str] | None = None
     network = ExitStack()
     if target.own_stack:
@@ -340,11 +348,15 @@ def boot(
             place = arguments.index("--https-port") + 1
             arguments[place] = str(free_port()) if arguments[place] == "0" else arguments[place]
             publish += f" {arguments[place]}:{arguments[place]}"
+    if target.needs and "--certificate" in arguments:  # a virtual machine sees no files
+        place = arguments.index("--certificate")
+        texts = [f"certificate={arguments[place + 1]}"]
+        del arguments[place : place + 2]
     if target.tap:
         hosts = _make_tap(network)
         arguments += _ADDRESSES
     process = subprocess.Popen(
-        [*command(artifact, publish, snapshot), *arguments],
+        [*command(artifact, publish, snapshot, texts), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

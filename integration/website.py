@@ -5,6 +5,8 @@ Examples:
   ./noxw -s website -- --port 8000      serve on a port of your choice
   ./noxw -s website -- --check          build, boot, fetch every page, and say how many and whether a link is broken
   ./noxw -s website -- -t unix          a process of the host instead of a virtual machine
+  ./noxw -s website -- --port 80 --https-port 443 --certificate site.pem --redirect
+                                        as on a server: a certificate of yours, and HTTP only leads to HTTPS
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from . import crawl, targets
@@ -38,11 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--port", type=int, help=f"TCP port to serve on (default: {DEFAULT_PORT}, or a free one if it is taken)"
     )
+    parser.add_argument("--https-port", type=int, default=0, help="TCP port for HTTPS (default: a free one)")
+    parser.add_argument(
+        "--certificate", metavar="FILE", help="PEM file with certificate and key (default: made for development)"
+    )
+    parser.add_argument("--redirect", action="store_true", help="answer HTTP only with the way to HTTPS")
     parser.add_argument("--check", action="store_true", help="check every page and stop")
     options = parser.parse_args(arguments)
     target = options.target or chosen_target()
     try:
-        return check(target) if options.check else serve(target, options.port)
+        return check(target) if options.check else serve(target, options.port, secure_words(options))
     except targets.Failed as failure:
         print(f"website: {failure}", file=sys.stderr)
         return 1
@@ -84,17 +91,29 @@ def check(target: str) -> int:
     return 1 if report.broken or status or not report.pages else 0
 
 
-def serve(target: str, port: int | None) -> int:
-    """Build and serve until Ctrl-C or SIGTERM, which the application gets as a clean stop."""
+def secure_words(options: argparse.Namespace) -> list[str]:
+    """The boot arguments for HTTPS."""
+    words = ["--https-port", str(options.https_port)]
+    if options.certificate is not None:
+        words += ["--certificate", options.certificate]
+    return [*words, "--redirect"] if options.redirect else words
+
+
+def serve(target: str, port: int | None, secure: Sequence[str]) -> int:
+    """Build and serve until Ctrl-C or SIGTERM, which the application gets as a clean stop.
+
+    `secure` are the boot arguments for HTTPS.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with stage(f"build for {target}"):
         artifact = targets.build(target, echo=_quote)
     with stage("boot"):
         chosen = str(_free_port() if port is None else port)
-        running = targets.boot(artifact, ("--port", chosen, "--https-port", "0"), echo=_quote)
+        running = targets.boot(artifact, ("--port", chosen, *secure), echo=_quote)
     try:
         print(f"\nThe website is at {running.url}/ - stop it with Ctrl-C.", flush=True)
-        print(f"It is at {running.secure}/ too, with a key for development: {running.pin}\n", flush=True)
+        whose = "your certificate" if "--certificate" in secure else f"a key for development: {running.pin}"
+        print(f"It is at {running.secure}/ too, with {whose}\n", flush=True)
         status = running.wait(seconds=10**9)
     except KeyboardInterrupt:
         status, seconds = running.stop()

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ class _Marionette:
         self._socket.close()
 
 
-def _start(profile: Path) -> _Marionette:
-    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in _PREFERENCES.items()]
+def _start(profile: Path, preferences: Mapping[str, bool | int | str]) -> _Marionette:
+    wanted = {**_PREFERENCES, **preferences}
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in wanted.items()]
     (profile / "user.js").write_text("\n".join(lines))
     active = profile / "MarionetteActivePort"
     command = ["env", f"HOME={profile}", "firefox-esr", "--headless", "--no-remote", "--marionette"]
@@ -92,10 +94,10 @@ def _start(profile: Path) -> _Marionette:
 _running: dict[Path, _Marionette] = {}
 
 
-def page(profile: Path, uri: str) -> str:
+def page(profile: Path, uri: str, preferences: Mapping[str, bool | int | str] = {}) -> str:
     """The source of a page. The browser of a profile is started once, and ends with us. Raises `Refusal`."""
     if profile not in _running:
-        _running[profile] = _start(profile)
+        _running[profile] = _start(profile, preferences)
     browser = _running[profile]
     browser.call("WebDriver:Navigate", url=uri)
     return str(browser.call("WebDriver:GetPageSource")["value"])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import re
 import secrets
 import socket
 import threading
@@ -108,8 +109,17 @@ class _Answer(asyncio.Protocol):
         if b"\r\n\r\n" in self._data or b"\n\n" in self._data:
             connection = self._transport._tls.engine._connection
             self._seen.append((connection.info, self._data))
-            self._transport.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nanswered by mirage\n")
+            self._transport.write(_page(self._data))
             self._transport.close()
+
+
+def _page(request: bytes) -> bytes:
+    """A line of text; for /frames/N a page around the page of N - 1, so that a browser comes again, and again."""
+    found = re.search(rb" /frames/([0-9])", request)
+    if found is None:
+        return b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nanswered by mirage\n"
+    inner = b"/frames/%d" % (int(found[1]) - 1) if found[1] != b"0" else b"/"
+    return b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\nanswered by mirage <iframe src=%s></iframe>\n" % inner
 
 
 class Server:
@@ -174,8 +184,34 @@ def ask_early(
             step = connection.handle(sock.recv(1 << 16), time.time())
             sock.sendall(step.output)
             found = next((event.session for event in step.events if isinstance(event, tls.TicketReceived)), found)
-        sock.sendall(connection.close())
+        with contextlib.suppress(OSError):  # some are gone once they have answered
+            sock.sendall(connection.close())
     return connection.info, found
+
+
+def ask_updating(port: int, config: tls.ClientConfig) -> tuple[bytes, int]:
+    """Ask a server of others for a page, with new keys before each half of the request, and the server's asked for.
+
+    The page, and how often the server changed its keys.
+    """
+    connection = tls.client(config, "localhost", time.time(), secrets.token_bytes)
+    page, updates = b"", 0
+    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+        sock.sendall(connection.handle(b"", time.time()).output)
+        asked = False
+        while b"</html>" not in page.lower() and (data := sock.recv(1 << 16)):
+            step = connection.handle(data, time.time())
+            sock.sendall(step.output)
+            page += b"".join(bytes(event.data) for event in step.events if isinstance(event, tls.ApplicationData))
+            updates += sum(isinstance(event, tls.KeysUpdated) for event in step.events)
+            if connection.done and not asked:
+                asked = True
+                for half in (REQUEST[:10], REQUEST[10:]):
+                    sock.sendall(connection.update_keys(request=True))
+                    sock.sendall(connection.send(half))
+        with contextlib.suppress(OSError):
+            sock.sendall(connection.close())
+    return page, updates
 
 
 def ask(port: int, side: NativeClient, name: str = "localhost", *, request: bytes = REQUEST) -> tuple[tls.Info, bytes]:

@@ -60,6 +60,8 @@ class Client:
 
     name: ClassVar[str]
     tool: ClassVar[str | None] = None
+    without_tickets_12: ClassVar[str] = ""
+    """Why it does not resume sessions of TLS 1.2 by tickets, if it does not."""
 
     def __init__(self, good: Authority, folder: Path) -> None:
         self.good = good
@@ -127,18 +129,22 @@ class CurlClient(Client):
     """curl, over OpenSSL."""
 
     name, tool = "curl", "curl"
+    without_tickets_12 = "curl takes no tickets of TLS 1.2"
 
     def ask(self, port: int, feature: str = "", trust: Authority | None = None, name: str = "localhost") -> bytes:
         """See `Client`."""
-        if feature in ("resume", "resume first", "early data", "key update"):
-            raise Cannot("a curl process makes one connection, and has no switch")
+        if feature in ("early data", "key update"):
+            raise Cannot("this curl has no switch for it")
+        if feature == "resume first":
+            return b""  # a process keeps its sessions, so it is one that connects twice
         if feature == "hybrid":
             raise Cannot("built with OpenSSL 3.0")
         certificate = ["--cert", str(self.good.file(name="client"))] if feature == "client certificate" else []
         return program(
             [
                 *("curl", "-sS", "--http1.1", "--cacert", str((trust or self.good).root_file), *certificate),
-                *("--resolve", f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/"),
+                *("--resolve", f"{name}:{port}:127.0.0.1"),
+                *([f"https://{name}:{port}/"] * (2 if feature == "resume" else 1)),
             ]
         )
 
@@ -252,7 +258,7 @@ class NssClient(Client):
 
     def ask(self, port: int, feature: str = "", trust: Authority | None = None, name: str = "localhost") -> bytes:
         """See `Client`."""
-        if feature in ("alpn", "early data", "key update"):
+        if feature in ("alpn", "key update"):
             raise Cannot("tstclnt has no switch that shows it")
         if feature == "hybrid":
             raise Cannot("not among tstclnt's groups")
@@ -267,6 +273,7 @@ class NssClient(Client):
             "client certificate": ["-n", "client"],
             "p521": ["-I", "x25519,P521"],
             "resume": ["-L", "2"],
+            "early data": ["-L", "2", "-Z"],
         }.get(feature, [])
         if feature == "resume first":
             return b""  # `-L 2` connects twice by itself
@@ -290,10 +297,12 @@ class ChromiumClient(Client):
             raise Cannot("Chromium takes no Ed25519 certificates")
         if feature == "p521":
             raise Cannot("not among Chromium's groups")
-        if feature in ("resume", "resume first", "early data", "key update"):
+        if feature == "key update":
             raise Cannot("a browser has no switch for it")
         if feature == "client certificate":
-            raise Cannot("a browser asks its user which certificate to show")
+            raise Cannot("Chromium asks its user, or a policy of the machine, which certificate to show")
+        if feature == "resume first":
+            return b""  # a page in a page in a page has it connect often enough
         home = self.folder / (trust or self.good).label
         (home / ".pki").mkdir(parents=True, exist_ok=True)
         nss_database(trust or self.good, home)
@@ -303,8 +312,9 @@ class ChromiumClient(Client):
             [
                 *("env", f"HOME={home}", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
                 *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
+                *(("--enable-features=EnableTLS13EarlyData",) if feature == "early data" else ()),
                 *(f"--user-data-dir={home}/profile", "--host-resolver-rules=MAP * 127.0.0.1", "--dump-dom"),
-                f"https://{name}:{port}/",
+                f"https://{name}:{port}/{'frames/3' if feature in ('resume', 'early data') else ''}",
             ]
         )
 
@@ -318,16 +328,20 @@ class FirefoxClient(Client):
         """See `Client`."""
         if feature == "ed25519":
             raise Cannot("NSS takes no Ed25519 certificates of servers")
-        if feature in ("resume", "resume first", "early data", "key update"):
+        if feature == "key update":
             raise Cannot("a browser has no switch for it")
-        if feature == "client certificate":
-            raise Cannot("a browser asks its user which certificate to show")
+        if feature == "resume first":
+            return b""  # a page in a page in a page has it connect often enough
         authority = trust or self.good
-        home = authority.folder / "firefox"  # of all tests: it takes long to start
+        showing = feature == "client certificate"
+        home = authority.folder / ("firefox-showing" if showing else "firefox")  # of all tests: it takes long to start
         home.mkdir(exist_ok=True)
-        profile = nss_database(authority, home)
+        identities = (("client", self.good.file(name="client")),) if showing else ()
+        preferences = {"security.default_personal_cert": "Select Automatically"} if showing else {}
+        profile = nss_database(authority, home, identities=identities)
+        path = "frames/3" if feature in ("resume", "early data") else ""
         try:
-            return firefox.page(profile, f"https://{name}:{port}/").encode()
+            return firefox.page(profile, f"https://{name}:{port}/{path}", preferences).encode()
         except firefox.Refusal as error:
             raise Refused(str(error)) from None
 
@@ -484,8 +498,6 @@ class NssServer(Peer):
     @contextlib.contextmanager
     def serving(self, feature: str, kind: str = "ecdsa-p256") -> Iterator[int]:
         """See `Peer`."""
-        if feature == "early data":
-            raise Cannot("selfserv answers after the handshake only")
         if feature == "hybrid":
             raise Cannot("not among selfserv's groups")
         if kind == "ed25519":
@@ -498,11 +510,14 @@ class NssServer(Peer):
             "client certificate": ["-r", "-r"],
             "retry": ["-I", "P384"],
             "alpn": ["-Q"],
+            "early data": ["-Z"],
         }.get(feature, [])
         nickname = ["-n" if kind.startswith("rsa") else "-e", "server"]
         versions = "tls1.2:tls1.2" if feature == "TLSv1.2" else "tls1.2:tls1.3"
         command = ["selfserv", *nickname, "-p", str(port), "-d", f"sql:{database}", "-V", versions, "-u", "-H", "1"]
         with _server([*command, *more], port):
+            if feature == "early data":
+                time.sleep(11)  # its guard against replay, which knows the last ten seconds, takes none before
             yield port
 
 

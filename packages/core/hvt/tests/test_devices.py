@@ -105,6 +105,10 @@ def test_what_is_no_network_is_refused() -> None:
         (["--net", "a=tap:x", "--net", "a=tap:y"], "each once"),
         (["--net", "a=tap:x", "--block", "a=file"], "two devices"),
         (["--arg", "key"], "KEY=VALUE"),
+        (["--arg-file", "key"], "KEY=VALUE"),
+        (["--arg-file", "key=/no/such/file"], "/no/such/file cannot be read: No such file"),
+        (["--arg-file", "key=/dev/zero"], "/dev/zero must be a text of at most 96 KiB"),
+        (["--arg-file", f"key={sys.executable}"], "no text in UTF-8"),
         (["--block"], "wants a value"),
     ],
 )
@@ -236,7 +240,7 @@ def test_the_devices_given_must_be_those_needed(tmp_path: Path) -> None:
 def test_options_and_manifest(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`build --block`, `show`, `run --block --arg`: the application finds its arguments as words, in order."""
+    """`build --block`, `show`, `run` with arguments: the application finds them as words, in order."""
     monkeypatch.setattr(sys, "stdin", None)
     script = tmp_path / "main.py"
     script.write_text("import os, sys\nprint(sys.argv[1:], os.lseek(os.open('/dev/blk0', 0), 0, 2))\n")
@@ -246,9 +250,11 @@ def test_options_and_manifest(
     assert main(["show", "--json", image]) == 0
     assert '"blk0": "block",\n  "net0": "net"' in capfd.readouterr().out
     assert main(["build", str(script), "-o", image, "--block", "blk0", "--memory", "16"]) == 0
-    options = ["--block", f"blk0={disk}:ro", "--arg", "host=a=b", "--arg=port=80"]
+    text = tmp_path / "text"
+    text.write_text("two\nlines\n")
+    options = ["--block", f"blk0={disk}:ro", "--arg", "host=a=b", f"--arg-file=text={text}", "--arg=port=80"]
     assert main(["run", *options, image, "word"]) == 0
-    assert "['--host=a=b', '--port=80', 'word'] 2048" in capfd.readouterr().out
+    assert r"['--host=a=b', '--port=80', '--text=two\nlines\n', 'word'] 2048" in capfd.readouterr().out
 
 
 @on_kvm

@@ -1,6 +1,8 @@
 """The devices for tests."""
 
 import asyncio
+import sys
+import tracemalloc
 
 import pytest
 from mirage.types import (
@@ -20,6 +22,7 @@ from mirage.types.testing import (
     MemoryConsole,
     SeededRandom,
     VirtualClock,
+    cost,
     memory_link,
     run_virtual,
 )
@@ -251,3 +254,26 @@ def test_random_must_be_called_predictable() -> None:
         SeededRandom(7)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="predictable"):
         SeededRandom(7, predictable=False)  # type: ignore[arg-type]
+
+
+def test_what_a_call_costs() -> None:
+    """Calls and octets are counted, to the same numbers each time; declared errors are answers, others are not."""
+
+    def part() -> bytes:
+        return bytes(1000)
+
+    def reads(count: int) -> None:
+        kept = [part() for _ in range(count)]
+        if count > 100:
+            raise OutOfRange(f"{len(kept)} are too many")
+
+    few, many = cost(lambda: reads(10)), cost(lambda: reads(1000))
+    assert few.calls == cost(lambda: reads(10)).calls
+    assert 10 <= few.calls < 20
+    assert 1000 <= many.calls < 1020
+    assert 10_000 < few.octets < 50_000
+    assert 1_000_000 < many.octets < 1_200_000
+    with pytest.raises(ZeroDivisionError):
+        cost(lambda: 1 // 0)
+    assert sys.getprofile() is None
+    assert not tracemalloc.is_tracing()

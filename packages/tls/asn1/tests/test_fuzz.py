@@ -9,6 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirage.asn1 import DecodeError
 from mirage.asn1.testing import targets
+from mirage.types.testing import cost
+
+LONG = 1 << 13
+HOSTILE = [
+    bytes(LONG),
+    b"\xff" * LONG,
+    b"\x30\x80" * (LONG // 2),
+    b"\x24\x80" * (LONG // 2),
+    b"\xa0\x80" * (LONG // 2),
+    b"\x30\x82" + (LONG - 5).to_bytes(2, "big") + b"\x02\x01\x00" * (LONG // 3),
+    b"\x31\x82" + (LONG - 5).to_bytes(2, "big") + b"\x04\x01a" * (LONG // 3),
+    b"\x06\x82" + (LONG - 4).to_bytes(2, "big") + b"\x81" * (LONG - 5) + b"\x01",
+    b"\x02\x82" + (LONG - 4).to_bytes(2, "big") + b"\x7f" * (LONG - 4),
+]
+"""Deep nesting, many small parts, long numbers."""
 
 
 @pytest.mark.parametrize("name", sorted(targets()))
@@ -45,3 +60,17 @@ def test_damaged(name: str, at: float, size: int, octets: bytes) -> None:
     place = int(at * len(good))
     with contextlib.suppress(DecodeError):
         use(good[:place] + octets + good[place + size :])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(targets()))
+def test_time_and_memory_are_bounded(name: str) -> None:
+    """However the octets are made, each costs so many calls and so much memory at the most."""
+    good, use = targets()[name]
+    cost(lambda: use(good))  # what is made on the first call
+    for hostile in HOSTILE:
+        for place in (0, len(good) // 2, len(good)):
+            data = good[:place] + hostile + good[place:]
+            taken = cost(lambda data=data: use(data))  # type: ignore[misc]
+            assert taken.calls < 30 * len(data) + 10_000
+            assert taken.octets < 100 * len(data) + 200_000

@@ -26,6 +26,7 @@ from mirage.tls.errors import PeerMisbehaved, TlsError
 from mirage.tls.testing import accept_anyone, connect, randomness
 from mirage.tls.testing.fuzzing import DECODERS, targets
 from mirage.tls.tickets import ServerSession
+from mirage.types.testing import cost
 
 NOW = 1_750_000_000.0
 
@@ -225,3 +226,21 @@ def test_noise(configs: dict[str, Configs], data: bytes, header: bytes) -> None:
         with contextlib.suppress(Failure):
             connection.handle(octets, NOW)
         assert not connection.done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(targets()))
+def test_time_and_memory_are_bounded(name: str) -> None:
+    """However a flight, a message or a record is made, it costs so many calls and so much memory at the most."""
+    good, use = targets()[name]
+    with contextlib.suppress(TlsError):
+        use(good)  # what is made on the first call
+    long = 1 << 14
+    hello_requests, records = bytes(long), b"\x17\x03\x03\x00\x11" * (long // 5)
+    extensions = (long - 2).to_bytes(2, "big") + b"".join(n.to_bytes(2, "big") + b"\0\0" for n in range(long // 4))
+    for hostile in (hello_requests, records, extensions, b"\xff" * long, b"\x00\x01" * (long // 2)):
+        for place in (0, 4, 9, 43, len(good) // 2, len(good)):
+            data = good[:place] + hostile + good[place:]
+            taken = cost(lambda data=data: use(data))  # type: ignore[misc]
+            assert taken.calls < 10 * len(data) + 20_000
+            assert taken.octets < 60 * len(data) + 500_000

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirage.asn1 import dump
+from mirage.types.testing import cost
 from mirage.x509 import Certificate, X509Error, chain_of_trust
 from mirage.x509.testing import NOW, leaf, root, targets
 
@@ -92,3 +93,24 @@ def test_an_outline_of_everything() -> None:
     for name, (good, _) in targets().items():
         if name != "pem":
             assert dump(good).startswith("     0 SEQUENCE")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(targets()))
+def test_time_and_memory_are_bounded(name: str) -> None:
+    """However the octets are made, they cost so many calls and so much memory at the most."""
+    good, use = targets()[name]
+    with contextlib.suppress(X509Error):
+        use(good)  # what is made on the first call
+    long = 1 << 13
+    parts = b"".join(b"\x30\x03\x02\x01" + bytes((n & 127,)) for n in range(long // 5))
+    nested = b"\x30\x80" * (long // 2)
+    for hostile in (bytes(long), parts, nested, b"-----BEGIN X-----\n" * (long // 18), good * (long // len(good))):
+        for place in range(0, len(good), max(1, len(good) // 8)):
+            # with the length of what is around it put right, so that it is looked into
+            inside = good[:place] + hostile + good[place:]
+            whole = b"\x30\x83" + (len(inside) - 4).to_bytes(3, "big") + inside[4:]
+            for data in (inside, whole):
+                taken = cost(lambda data=data: use(data))  # type: ignore[misc]
+                assert taken.calls < 30 * len(data) + 20_000
+                assert taken.octets < 100 * len(data) + 300_000

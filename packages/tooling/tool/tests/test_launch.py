@@ -60,6 +60,35 @@ def test_the_gateway_is_the_default(application, mirage) -> None:
     assert words[3:10] == ["--publish", "8080:8080", "--allow", "127.0.0.1:5432", "--allow", "example.org", "--"]
 
 
+@gateway
+def test_both_ports_of_https_are_published(application, mirage) -> None:
+    """A port that the program would pick itself is picked for it, since the gateway has to know it."""
+    application(SERVER.replace("http_server", "https_server"))
+    words = command(mirage, "-t", "hvt", "--", "--port", "80", "--https-port=443", "--redirect")
+    assert words[3:8] == ["--publish", "80:80", "--publish", "443:443", "--"]
+    words = command(mirage, "-t", "hvt", "--", "--https-port", "0", "--redirect")
+    assert words[-2] == "--redirect"
+    option, _, port = words[-1].partition("=")
+    assert option == "--https-port"
+    assert words[3:8] == ["--publish", "8080:8080", "--publish", f"{port}:{port}", "--"]
+    assert int(port) > 0
+    words = command(mirage, "-t", "hvt", "--publish", "8000:8080")
+    assert words[3:6] == ["--publish", "8000:8080", "--"]
+
+
+@pytest.mark.parametrize("given", [("--certificate", "my.pem"), ("--certificate=my.pem",)])
+def test_a_virtual_machine_gets_the_text_of_a_certificate(application, mirage, given: tuple[str, ...]) -> None:
+    """It sees no files, so the tender reads this one; a process reads it itself, on either network."""
+    application(SERVER.replace("http_server", "https_server"))
+    words = command(mirage, "-t", "hvt", "--net", "tap:tap7", "--", "--port", "80", *given, "--redirect")
+    assert words[5:7] == ["--arg-file", "certificate=my.pem"]
+    assert words[-3:] == ["--port", "80", "--redirect"]
+    for network in ((), ("--net", "tap:tap7")):
+        words = command(mirage, *network, "--", *given)
+        assert tuple(words[-len(given) :]) == given
+        assert "--arg-file" not in words
+
+
 def test_a_tap_interface(application, mirage) -> None:
     """`--net tap:NAME` goes to the tender, or to the program itself."""
     application(SERVER)

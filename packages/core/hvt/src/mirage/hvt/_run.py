@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from mirage.hvt._devices import Device
 
 _USAGE = """\
-usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--memory MIB]
-                      [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined] IMAGE [ARGUMENT ...]
+usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=VALUE] [--arg-file KEY=FILE]
+                      [--memory MIB] [--snapshot FILE] [--dump-core FILE] [--log-unknown] [--times] [--unconfined]
+                      IMAGE [ARGUMENT ...]
        mirage-hvt resume [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--dump-core FILE] [--times]
                          [--image IMAGE] [--share] [--unconfined] SNAPSHOT
 
@@ -23,6 +24,7 @@ usage: mirage-hvt run [--net NAME=NETWORK] [--block NAME=FILE[:ro]] [--arg KEY=V
                             whose other end takes checksums and super-frames to complete, as the gateway does)
   --block NAME=FILE[:ro]    the guest's disk /dev/NAME is this file or block device; :ro to read only
   --arg KEY=VALUE           the application finds --KEY=VALUE among its arguments, before each ARGUMENT
+  --arg-file KEY=FILE       ... with the text of this file as its value, which other users of the host do not see
   --memory MIB     memory of the guest, an even number (default: what the image says)
   --snapshot FILE  where the guest is saved when it asks for it
   --dump-core FILE where a guest that faults is written, for gdb
@@ -40,7 +42,10 @@ class _Usage(HvtError):
 
 _FLAGS = {"--help", "--log-unknown", "--share", "--times", "--unconfined"}
 _OF_RESUME = {"--dump-core", "--image", "--share", "--times", "--unconfined"}
-_REPEATED = ("--net", "--block", "--arg")
+_ARGUMENTS = ("--arg", "--arg-file")
+_REPEATED = ("--net", "--block", *_ARGUMENTS)
+_LONGEST = 96 << 10
+"""Octets of a file that becomes an argument; all of them together have 128 KiB."""
 
 
 class _Options(dict[str, str]):
@@ -52,9 +57,14 @@ class _Options(dict[str, str]):
     def repeat(self, name: str, text: str) -> None:
         """Note a pair."""
         key, equals, value = text.partition("=")
-        if not key or not equals or (name != "--arg" and key in dict(self.repeated[name])):
-            raise _Usage(f"{name} wants {'KEY' if name == '--arg' else 'NAME'}=VALUE, each once, and not {text!r}")
+        if not key or not equals or (name not in _ARGUMENTS and key in dict(self.repeated[name])):
+            raise _Usage(f"{name} wants {'KEY' if name in _ARGUMENTS else 'NAME'}=VALUE, each once, and not {text!r}")
         self.repeated[name].append((key, value))
+
+    def arguments(self) -> list[str]:
+        """What --arg and --arg-file say, as words of the application; files are read now."""
+        words = [f"--{key}={value}" for key, value in self.repeated["--arg"]]
+        return words + [f"--{key}={_text(path)}" for key, path in self.repeated["--arg-file"]]
 
     def devices(self) -> dict[str, Device]:
         """What --net and --block say."""
@@ -80,6 +90,21 @@ class _Options(dict[str, str]):
             path = value.removesuffix(":ro")
             found[name] = Disk(path, read_only=path != value)
         return found
+
+
+def _text(path: str) -> str:
+    """A file's text. Raises `_Usage` for one that cannot be an argument."""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read(_LONGEST + 1)
+        text = octets.decode()
+    except OSError as error:
+        raise _Usage(f"--arg-file: {path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise _Usage(f"--arg-file: {path} is no text in UTF-8") from None
+    if len(octets) > _LONGEST or "\0" in text:
+        raise _Usage(f"--arg-file: {path} must be a text of at most {_LONGEST >> 10} KiB, without the character NUL")
+    return text
 
 
 def _parse(words: list[str]) -> tuple[_Options, str, list[str]]:
@@ -121,7 +146,7 @@ def run(words: list[str], confine: bool) -> int:
     devices = options.devices()
     tender = Tender(
         image,
-        [*(f"--{key}={value}" for key, value in options.repeated["--arg"]), *arguments],
+        [*options.arguments(), *arguments],
         memory=None if memory is None else int(memory) << 20,
         stdin=_stdin(),
         snapshot=options.get("--snapshot"),
@@ -138,7 +163,8 @@ def resume(words: list[str], confine: bool) -> int:
     if "--help" in options:
         print(_USAGE, end="")
         return 0
-    if arguments or options.repeated["--arg"] or options.keys() - _OF_RESUME:
+    given = arguments or any(options.repeated[name] for name in _ARGUMENTS)
+    if given or options.keys() - _OF_RESUME:
         raise _Usage(f"a saved guest takes no arguments\n{_USAGE}")
     tender = Tender.resume(
         snapshot,

@@ -1,6 +1,6 @@
 """For tests of what is built on grammars: BER that says the same as some DER. And for fuzzing: grammars of every kind.
 
-`targets()` is what the package's own tests and `fuzz/fuzz_asn1.py` run over. Each function raises nothing but
+`targets()` is what the package's own tests and `./noxw -s fuzz` run over. Each function raises nothing but
 `DecodeError`, whatever it is given, and `AssertionError` where what was read does not come out again.
 """
 

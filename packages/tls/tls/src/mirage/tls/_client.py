@@ -11,7 +11,7 @@ from mirage.crypto import HashAlgorithm
 
 from . import _compression as compression
 from ._alerts import Alert
-from ._constants import DOWNGRADE_TLS11, DOWNGRADE_TLS12, SUITES, TLS12, TLS13, Ext, Msg, Suite
+from ._constants import DOWNGRADE_TLS11, DOWNGRADE_TLS12, SUITES, TLS12, TLS13, Ext, Msg, Suite, grease_code
 from ._hellos import ClientHello, PskOffer, ServerHello, write_alpn, write_server_name
 from ._link import ClientLink, Message, State
 from ._proof import RAW_PUBLIC_KEY, X509
@@ -57,7 +57,7 @@ def start(link: ClientLink, session: Session | None, early: bytes) -> State[Clie
     link.session = session = session if session and _resumable(link, session) else None
     resume_13 = session if session is not None and session.version == TLS13 else None
     finishers: dict[int, Callable[[bytes], bytes]] = {}
-    shares, grease = b"", _grease(link) if config.grease else 0
+    shares, grease = b"", grease_code(link.random) if config.grease else 0
     if config.has_13:
         if grease:
             shares += grease.to_bytes(2, "big") + v16(b"\0")
@@ -68,7 +68,7 @@ def start(link: ClientLink, session: Session | None, early: bytes) -> State[Clie
     extensions = _extensions(link, session, v16(shares), bool(early and resume_13), grease)
     suites = [suite.code for suite in (*config.suites_13, *config.suites_12)]
     if config.grease:
-        suites.insert(0, _grease(link))
+        suites.insert(0, grease_code(link.random))
     # RFC 8446 D.4: an identifier, so that it looks like a resumption of TLS 1.2; RFC 5077 3.4: or is one
     session_id = link.random(32) if config.has_13 or session else b""
     hello = ClientHello(TLS12, link.client_random, session_id, tuple(suites), b"\0", extensions)
@@ -96,10 +96,6 @@ def _begin_early(link: ClientLink, offer: Offer, session: Session) -> Offer:
     return replace(offer, early_keys=traffic)
 
 
-def _grease(link: ClientLink) -> int:
-    return 0x0A0A + 0x1010 * (link.random(1)[0] >> 4)
-
-
 def _resumable(link: ClientLink, session: Session) -> bool:
     """A session is offered for the server that it came from, and only to an authenticator that accepted it."""
     config = link.config
@@ -113,13 +109,13 @@ def _extensions(link: ClientLink, session: Session | None, shares: bytes, early:
     config = link.config
     found: dict[int, bytes] = {}
     if grease:
-        found[_grease(link)] = b""
+        found[grease_code(link.random)] = b""
     if link.name and not is_address(link.name):
         found[Ext.SERVER_NAME] = write_server_name(link.name)
     groups = [group.code for group in config.group_values if config.has_13 or not group.hybrid]
     found[Ext.GROUPS] = v16(u16s([grease, *groups] if grease else groups))
     schemes = [scheme.code for scheme in config.scheme_values]
-    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s([_grease(link), *schemes] if grease else schemes))
+    found[Ext.SIGNATURE_ALGORITHMS] = v16(u16s([grease_code(link.random), *schemes] if grease else schemes))
     if config.alpn:
         found[Ext.ALPN] = write_alpn(config.alpn)
     if config.ocsp:
@@ -133,7 +129,7 @@ def _extensions(link: ClientLink, session: Session | None, shares: bytes, early:
     if config.has_13:
         versions = [TLS13, TLS12] if config.versions[0] == "TLSv1.3" else [TLS12, TLS13]
         versions = [v for v in versions if v == TLS13 or config.has_12]
-        found[Ext.SUPPORTED_VERSIONS] = v8(u16s([_grease(link), *versions] if grease else versions))
+        found[Ext.SUPPORTED_VERSIONS] = v8(u16s([grease_code(link.random), *versions] if grease else versions))
         found[Ext.KEY_SHARE] = shares
         if config.resume:
             found[Ext.PSK_MODES] = _PSK_DHE_KE

@@ -27,7 +27,7 @@ __all__ = [
     "Random",
     "Scheme",
     "Suite",
-    "is_grease",
+    "grease_code",
 ]
 
 Random: TypeAlias = Callable[[int], bytes]
@@ -99,9 +99,9 @@ class Ext:
     RENEGOTIATION_INFO = 0xFF01
 
 
-def is_grease(code: int) -> bool:
-    """Whether a code point is one of those that mean nothing (RFC 8701)."""
-    return code & 0x0F0F == 0x0A0A and code >> 8 == code & 0xFF
+def grease_code(random: Random) -> int:
+    """One of the sixteen code points that mean nothing (RFC 8701 2)."""
+    return 0x0A0A + 0x1010 * (random(1)[0] >> 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from . import _compression as compression
 from . import _trust as trust
 from ._alerts import Alert
 from ._client13 import record_size_limit
-from ._constants import HRR_RANDOM, TLS12, TLS13, Ext, Msg, NamedGroup, Scheme, Suite
+from ._constants import HRR_RANDOM, TLS12, TLS13, Ext, Msg, NamedGroup, Scheme, Suite, grease_code
 from ._hellos import ClientHello, PskOffer, ServerHello, codes, key_shares, one_octet_codes, psk_offer, write_alpn
 from ._link import Message, ServerLink, State
 from ._messages import Ticket13, certificate_request_13, encrypted_extensions, finished, ticket_13
@@ -267,7 +267,12 @@ def _prove(
     """Send CertificateRequest if clients are asked, Certificate and CertificateVerify."""
     config = link.config
     if ask:
-        asked = {Ext.SIGNATURE_ALGORITHMS: v16(u16s(scheme.code for scheme in config.scheme_values))}
+        asked: dict[int, bytes] = {}
+        schemes = [scheme.code for scheme in config.scheme_values]
+        if config.grease:  # RFC 8701 3.2
+            asked[grease_code(link.random)] = b""
+            schemes.insert(0, grease_code(link.random))
+        asked[Ext.SIGNATURE_ALGORITHMS] = v16(u16s(schemes))
         if config.client_authorities:
             asked[Ext.CERTIFICATE_AUTHORITIES] = v16(b"".join([v16(name) for name in config.client_authorities]))
         if config.certificate_compression:
@@ -450,7 +455,7 @@ def _send_ticket(number: int, resumption: bytes, link: ServerLink) -> None:
     )
     ticket = config.tickets.seal(session, link.now, link.random)
     lifetime = config.tickets.lifetime(session.created, link.now)
-    extra = {0x3A3A: b""} if config.grease else {}
+    extra = {grease_code(link.random): b""} if config.grease else {}
     link.send_unhashed(ticket_13(Ticket13(lifetime, session.age_add, nonce, ticket, config.early_data), extra))
 
 

@@ -98,6 +98,8 @@ class _Config:
         schemes = _known("schemes", self.schemes, SCHEMES)
         self._set("scheme_values", schemes)
         self._set("schemes_by_code", {scheme.code: scheme for scheme in schemes})
+        if len(set(self.alpn)) != len(self.alpn):
+            raise ConfigurationError("alpn names one of them twice")
         for name in self.alpn:
             if not 1 <= len(name) <= 255 or not name.isascii():
                 raise ConfigurationError(f"alpn has {name!r}; a protocol's name has 1 to 255 ASCII characters")
@@ -114,8 +116,25 @@ class _Config:
                 raise ConfigurationError(f"certificate_compression has {name}; install its module, or leave it out")
         if self.raw_public_keys not in ("no", "allow", "only"):
             raise ConfigurationError(f"raw_public_keys is {self.raw_public_keys!r}; say no, allow or only")
+        if self.raw_public_keys != "no" and TLS13 not in versions:
+            raise ConfigurationError("raw_public_keys and versions clash: they are for TLSv1.3, which versions has not")
+        if self.keylog is not None and not callable(self.keylog):
+            raise ConfigurationError("keylog is not callable; it is called with each line, as open(...).write could be")
         if not 16_384 <= self.max_handshake < 1 << 24:
             raise ConfigurationError("max_handshake must be 16,384 octets or more, and below 16 MiB")
+
+    def _check_identities(self, identities: tuple[Identity, ...]) -> None:
+        """Each can prove itself, with a scheme and in a version that there is."""
+        for identity in identities:
+            if not any(
+                identity.scheme_for((scheme,), TLS13) or identity.scheme_for((scheme,), TLS12)
+                for scheme in self.scheme_values
+            ):
+                raise ConfigurationError(f"schemes has none for {identity.key!r}; add one that goes with it")
+            if not identity.chain and not self.has_13:
+                raise ConfigurationError(
+                    "identities and versions clash: a raw public key is shown in TLSv1.3 only, which versions has not"
+                )
 
     def wrap(self, protocol: Any, **more: Any) -> Any:
         """For event loops that take this as `ssl`: the protocol, behind TLS. `mirage.conduit` is what does it."""
@@ -174,6 +193,7 @@ class ClientConfig(_Config):
         self._set("share_values", _known("key_shares", shares, GROUPS))
         if not callable(self.authenticator):
             raise ConfigurationError("authenticator is not callable; take one from mirage.x509")
+        self._check_identities(self.identities)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +216,7 @@ class ServerConfig(_Config):
     """Octets of early data that are taken; 0 for none."""
     replay_guard: ReplayGuard | None = None
     grease: bool = False
+    """Whether to send code points that mean nothing in CertificateRequest and tickets of TLS 1.3 (RFC 8701 3.2)."""
     client_authorities: tuple[bytes, ...] = ()
     """Distinguished names, in DER, of those whose certificates clients should show."""
 
@@ -205,12 +226,9 @@ class ServerConfig(_Config):
         super().__post_init__()
         if not self.identities:
             raise ConfigurationError("identities is empty; a server needs a certificate and its key")
-        for identity in self.identities:
-            if not any(
-                identity.scheme_for((scheme,), TLS13) or identity.scheme_for((scheme,), TLS12)
-                for scheme in self.scheme_values
-            ):
-                raise ConfigurationError(f"schemes has none for {identity.key!r}; add one that goes with it")
+        self._check_identities(self.identities)
+        if self.strict_name and not any(identity.names for identity in self.identities):
+            raise ConfigurationError("strict_name and identities clash: no certificate has a DNS name to ask for")
         if self.has_12 and not self.has_13:
             kinds = {"ecdsa" if identity.key.public.kind != "rsa" else "rsa" for identity in self.identities}
             if not any(suite.auth in kinds for suite in self.suites_12):
@@ -222,6 +240,15 @@ class ServerConfig(_Config):
                 "client_certificates and authenticator clash: clients are asked for a certificate exactly when there "
                 "is an authenticator to judge it; give both or neither"
             )
+        for name, given in (
+            ("raw_public_keys", self.raw_public_keys != "no"),
+            ("client_authorities", bool(self.client_authorities)),
+        ):
+            if given and self.client_certificates == "no":
+                raise ConfigurationError(
+                    f"{name} and client_certificates clash: it says what clients may show, and none is asked to; "
+                    "set client_certificates to ask or require"
+                )
         if not 0 <= self.ticket_count <= 16:
             raise ConfigurationError("ticket_count must be 0 to 16")
         if self.early_data:

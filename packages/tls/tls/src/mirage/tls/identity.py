@@ -43,20 +43,25 @@ class Identity:
     @classmethod
     def from_pem(cls, pem: bytes, password: bytes | None = None, ocsp: bytes | None = None) -> Identity:
         """From one text with the chain and the private key, in any order of the two."""
-        chain, key = [], None
+        chain, keys = [], []
         for match in _PEM.finditer(pem):
             label = match[1]
             if label == b"CERTIFICATE":
-                chain.append(base64.b64decode(b"".join(match[0].split(b"\n")[1:-1])))
+                try:
+                    chain.append(base64.b64decode(b"".join(match[0].split()[2:-2]), validate=True))
+                except ValueError as error:
+                    raise ConfigurationError(f"certificate {len(chain) + 1} is no PEM: {error}") from None
             elif label.endswith(b"PRIVATE KEY"):
                 try:
-                    key = PrivateKey.from_pem(match[0] + b"\n", password)
+                    keys.append(PrivateKey.from_pem(match[0] + b"\n", password))
                 except CryptoError as error:
                     raise ConfigurationError(f"the private key cannot be used: {error}") from None
-        if key is None or not chain:
+        if not keys or not chain:
             lack = "private key" if chain else "certificate"
             raise ConfigurationError(f"the PEM text has no {lack}; put certificate chain and key into one")
-        return cls(tuple(chain), key, ocsp)
+        if len(keys) > 1:
+            raise ConfigurationError(f"the PEM text has {len(keys)} private keys; leave the one of the certificate")
+        return cls(tuple(chain), keys[0], ocsp)
 
     @classmethod
     def from_key(cls, pem: bytes, password: bytes | None = None) -> Identity:

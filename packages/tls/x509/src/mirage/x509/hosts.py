@@ -15,7 +15,7 @@ from .names import general_name, show_general_name
 __all__ = ["PeerName", "expected_name", "is_dns_name", "match"]
 
 PeerName: TypeAlias = "str | ipaddress.IPv4Address | ipaddress.IPv6Address"
-"""A DNS name, an IP address (as text too), or an email address."""
+"""A DNS name, an IP address (as text too), an email address, or a whole URI such as spiffe://example.org/web."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
@@ -36,14 +36,14 @@ def expected_name(name: PeerName) -> Chosen:
     """What to look for in a certificate. Raises `UnusableInput` for what is no name."""
     if not isinstance(name, str):
         return Chosen("ip", name.packed)
+    if "://" in name:
+        return Chosen("uri", _comparable(general_name(name).value))
     text = name.strip("[]") if name.startswith("[") else name
     found = general_name(text.removesuffix("."))
     if found.name == "dns":
         found = Chosen("dns", found.value.lower())
         if not is_dns_name(found.value):
             raise UnusableInput(f"{name!r} is no DNS name, IP address or email address")
-    if found.name == "uri":
-        raise UnusableInput(f"{name!r} is a URI; give the name of its host")
     return found
 
 
@@ -77,6 +77,8 @@ def _same(wanted: Chosen, found: str | bytes) -> bool:
         local, _, domain = wanted.value.rpartition("@")
         their_local, _, their_domain = found.rpartition("@")
         return bool(local == their_local and domain.lower() == their_domain.lower())
+    if wanted.name == "uri":
+        return bool(_comparable(found) == wanted.value)
     pattern = found.lower()
     if not is_dns_name(pattern, wildcard=True):
         return False
@@ -85,3 +87,12 @@ def _same(wanted: Chosen, found: str | bytes) -> bool:
         first, _, rest = wanted.value.partition(".")
         return bool(first and rest == pattern[2:])
     return bool(pattern == wanted.value)
+
+
+def _comparable(uri: str) -> str:
+    """RFC 5280 7.4: case does not matter in the scheme and the host of a URI, and does in the rest."""
+    scheme, separator, rest = uri.partition("://")
+    authority = re.match("[^/?#]*", rest)
+    assert authority is not None  # it may be empty
+    user, at, host = authority[0].rpartition("@")
+    return f"{scheme.lower()}{separator}{user}{at}{host.lower()}{rest[authority.end() :]}"

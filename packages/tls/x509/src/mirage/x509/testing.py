@@ -1,6 +1,6 @@
 """For fuzzing: good octets of every kind that this package reads, each with what is then asked of them.
 
-`targets()` is what the package's own tests and `fuzz/fuzz_x509.py` run over. Each function raises nothing but
+`targets()` is what the package's own tests and `./noxw -s fuzz` run over. Each function raises nothing but
 `X509Error`, whatever it is given.
 """
 

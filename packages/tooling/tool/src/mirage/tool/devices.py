@@ -109,7 +109,9 @@ HOST = boot_argument("host", STR, "127.0.0.1", "Address to listen on.")
 PORT = boot_argument("port", INT, 8080, "TCP port to listen on; 0 picks a free one.")
 STACK = "stack"
 HTTPS_PORT = boot_argument("https-port", INT, 0, "TCP port to listen on for HTTPS; 0 picks a free one.")
-CERTIFICATE = boot_argument("certificate", STR, "", "PEM file with certificate and key; none: one for development.")
+CERTIFICATE = boot_argument(
+    "certificate", STR, "", "PEM file with certificate and key, or its text; none: one for development."
+)
 REDIRECT = boot_argument("redirect", BOOL, False, "Whether plain HTTP is only sent to HTTPS, for good (HSTS).")
 WHOSE_NETWORK = key(
     "network",
@@ -418,7 +420,9 @@ async def serve_https(
     at, key = https_port, ""
     try:
         if certificate:
-            identity = Identity.from_files(certificate)
+            # A virtual machine has no file to read it from: it is started with the text.
+            text = "-----BEGIN " in certificate
+            identity = Identity.from_pem(certificate.encode()) if text else Identity.from_files(certificate)
         else:
             made = development([host], now=time.time())
             identity, key = made.identity, f" with the development key {made.pin}"
@@ -453,9 +457,10 @@ def https_server(
 ) -> Impl[Job]:
     """`http_server`, and the same service over TLS at a second port.
 
-    `certificate` is a PEM file with a certificate, those above it, and its key; without one there is one for
-    development, made at each start, and the console says its key's fingerprint, by which a client can trust it. With
-    `redirect` the first port sends every client to the same place on the second, and browsers remember to come there.
+    `certificate` is a PEM file with a certificate, those above it, and its key, or the text of one; `mirage run` has a
+    virtual machine, which sees no files, started with the text. Without a certificate there is one for development,
+    made at each start, and the console says its key's fingerprint, by which a client can trust it. With `redirect` the
+    first port sends every client to the same place on the second, and browsers remember to come there.
     TLS is our own, or OpenSSL where the environment has ``CONDUIT_TLS=openssl``.
     """
     made: Function[[Impl[Service]], Job] = device(

@@ -6,9 +6,11 @@
 * `MemoryBlock`, `MemoryConsole`, `SeededRandom`: the other devices, in memory.
 * `KeyValueROContract`, `KeyValueRWContract`, `BlockContract`, `NetworkContract`: what every such device promises, as
   tests that a device's own tests inherit.
+* `cost`: what a call takes, counted rather than timed, for tests of what reads octets from outside.
 """
 
 from ._block import BlockContract
+from ._cost import Cost, cost
 from ._devices import MemoryBlock, MemoryConsole, SeededRandom
 from ._ethernet import NetworkContract
 from ._keyvalue import SAMPLE_TREE, KeyValueROContract, KeyValueRWContract
@@ -18,6 +20,7 @@ from ._time import Deadlock, VirtualClock, VirtualLoop, run_virtual
 __all__ = [
     "SAMPLE_TREE",
     "BlockContract",
+    "Cost",
     "Deadlock",
     "KeyValueROContract",
     "KeyValueRWContract",
@@ -28,6 +31,7 @@ __all__ = [
     "SeededRandom",
     "VirtualClock",
     "VirtualLoop",
+    "cost",
     "memory_link",
     "run_virtual",
 ]

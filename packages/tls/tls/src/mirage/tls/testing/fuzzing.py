@@ -1,6 +1,6 @@
 """For fuzzing: good octets of every kind that this package reads, each with what is then asked of them.
 
-`targets()` is what the package's own tests and `fuzz/fuzz_tls.py` run over. Each function raises nothing but
+`targets()` is what the package's own tests and `./noxw -s fuzz` run over. Each function raises nothing but
 `TlsError`, whatever it is given. Keys and randomness are the same every time, so that what is found can be tried again.
 
 A handshake is hurt in two places. "... flight" changes the records of one side on the wire, where little of that
