@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mirage.tls import Alert, PeerMisbehaved
+from mirage.tls import (
+    Alert,
+    ApplicationData,
+    ClientConfig,
+    KeysUpdated,
+    PeerClosed,
+    PeerMisbehaved,
+    ServerConfig,
+    Truncated,
+)
 from mirage.tls._constants import SUITES, ContentType
 from mirage.tls._record import MAX_PLAINTEXT, Keys, Reader, Writer
+from mirage.tls.testing import accept_anyone, connect
 
 SUITE = SUITES["TLS_AES_128_GCM_SHA256"]
 IV = bytes(range(12))
@@ -128,3 +139,27 @@ def test_one_record_that_is_not_right(at: int) -> None:
     assert made.read_data(record) == (b"", 0)
     assert made.keys is not None
     assert made.keys.sequence == 0
+
+
+def test_the_short_way_of_a_connection(pki: Any) -> None:
+    """`take` has data that comes alone; all else it leaves, untouched, to `handle`, and a message is not cut in two."""
+    theirs = ServerConfig(identities=(pki.identity(),))
+    one, other, *_ = connect(ClientConfig(authenticator=accept_anyone), theirs)
+    assert other.take(one.send(b"hello")) == b"hello"
+    both = one.send(b"a") + one.send(b"b")
+    assert other.take(both) == b""
+    assert other.handle(both, 0.0).events == (ApplicationData(b"ab"),)
+    update = one.update_keys()
+    assert other.take(update) == b""
+    assert other.handle(update, 0.0).events == (KeysUpdated(),)
+    record = one.send(b"c")
+    assert other.take(record[:9]) == b""
+    assert other.handle(record[:9], 0.0).events == ()
+    assert other.take(record[9:]) == b""
+    assert other.handle(record[9:], 0.0).events == (ApplicationData(b"c"),)
+    closing = one.close()
+    assert other.take(closing) == b""
+    assert other.handle(closing, 0.0).events == (PeerClosed(),)
+    with pytest.raises(Truncated):
+        one.eof()
+    assert one.take(other.send(b"late")) == b""

@@ -191,35 +191,43 @@ class Reader:
 
         Nothing of them where something else may come first. Raises `PeerMisbehaved`.
         """
-        keys, size = self.keys, len(data)
-        if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or size < 5:
+        if content := self.read_one(data):
+            return content, len(data)
+        keys = self.keys
+        if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or len(data) < 5:
             return b"", 0
-        if data[0] != ContentType.DATA:
+        if data[0] != ContentType.DATA or (data[3] << 8 | data[4]) + 5 >= len(data):
             return b"", 0
-        stop = (data[3] << 8 | data[4]) + 5
-        if stop < size:
-            return self._read_run(keys, data)
-        # One record and nothing else, as most reads of small messages are: the library allocates its octets. Whatever
-        # is not right or not data is left to `read`, which opens it again and says what it is.
-        if stop > size or stop > self.limit + keys.tag + 6 or data[1] != 3 or data[2] != 3:
-            return b"", 0
-        try:
-            nonce = (keys._iv ^ keys.sequence).to_bytes(12, "big")
-            text = keys.aead.open(nonce, memoryview(data)[5:], bytes(data[:5]))
-        except InvalidTag:
-            return b"", 0
-        if len(text) < 2 or text[-1] != ContentType.DATA:
-            return b"", 0
-        keys.sequence += 1
-        return text[:-1], size
-
-    def _read_run(self, keys: Keys, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, int]:
         sequence = keys.sequence
         at, inner, content = self._open_run(keys, memoryview(data), 0, len(data))
         if inner != ContentType.DATA or not content:
             keys.sequence = sequence
             return b"", 0  # for `read`, which opens it again
         return content, at
+
+    def read_one(self, data: bytes | bytearray | memoryview) -> bytes:
+        """The application data of one record that has come alone, as most small messages do, or nothing.
+
+        The library allocates its octets. What is not right, padded, or not data is left to `read`, which opens it
+        again.
+        """
+        keys, size = self.keys, len(data)
+        if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or size < 5:
+            return b""
+        if size != (data[3] << 8 | data[4]) + 5 or size > self.limit + keys.tag + 6:
+            return b""
+        header = bytes(data[:5])
+        if header[:3] != b"\x17\x03\x03":
+            return b""
+        try:
+            nonce = (keys._iv ^ keys.sequence).to_bytes(12, "big")
+            text = keys.aead.open(nonce, memoryview(data)[5:], header)
+        except InvalidTag:
+            return b""
+        if len(text) < 2 or text[-1] != ContentType.DATA:
+            return b""
+        keys.sequence += 1
+        return text[:-1]
 
     def _check_header(self, kind: int, version: int, length: int) -> None:
         if not ContentType.CCS <= kind <= ContentType.DATA:
