@@ -57,6 +57,11 @@ class Toy:
         received.data = pieces
         return received
 
+    def take(self, data: Buffer) -> bytes:
+        octets = bytes(data)
+        alone = not self._buffer and len(octets) > 2 and octets[0] == ord("D") and len(octets) == 2 + octets[1]
+        return octets[2:] if alone and self._done and not self._ended else b""
+
     def eof(self) -> None:
         if not self._ended:
             raise Truncated("no C has come")

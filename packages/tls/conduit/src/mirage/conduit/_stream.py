@@ -192,6 +192,10 @@ class TlsProtocol(asyncio.Protocol):
         """Octets from the peer."""
         if self._state is _State.CLOSED or self._ended:
             return
+        flowing = self._state is _State.OPEN and not self._inbox and not self.reading_paused
+        if flowing and (content := self.engine.take(data)):
+            self._hand_over(content)
+            return
         try:
             received = self.engine.receive(data, self._wall_clock())
         except TlsFailure as failure:

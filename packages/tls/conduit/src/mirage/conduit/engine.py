@@ -69,6 +69,13 @@ class Engine(Protocol):
         """Take octets from the peer. Raises `TlsFailure`, and nothing else."""
         ...
 
+    def take(self, data: Buffer) -> bytes:
+        """After the handshake: what `receive` would give, if that is data and nothing else, and there is a shorter way.
+
+        Otherwise nothing, and nothing has happened. Raises nothing.
+        """
+        ...
+
     def eof(self) -> None:
         """The peer's octets have ended. Raises `Truncated` if its close_notify was not among them."""
         ...

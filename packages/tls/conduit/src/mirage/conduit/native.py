@@ -68,12 +68,13 @@ class Engine:
         self._connection: tls.Connection = cast(tls.Connection, None)
         self._early = b""
         self.send: Callable[[Buffer], Buffer]  # the connection's own, so that a record costs no call of ours
+        self.take: Callable[[Buffer], bytes]
         self.info: Info = cast(Info, None)
 
     def start(self, now: float) -> bytes:
         """See `mirage.conduit.engine`."""
         self._connection = self._make(now)
-        self.send = self._connection.send
+        self.send, self.take = self._connection.send, self._connection.take
         return self.receive(b"", now).output
 
     def receive(self, data: Buffer, now: float) -> Received:

@@ -26,10 +26,8 @@ _EXPANSION_13 = 256  # RFC 8446 5.2
 _EXPANSION_12 = 1024  # RFC 5246 6.2.3 allows 2048 with compression; without it 1024
 _HEADER = struct.Struct("!BHH")
 _AAD_12 = struct.Struct("!QBHH")
-_TAILS = {
-    (kind, 16): bytes((kind,)) + bytes(16) for kind in (ContentType.ALERT, ContentType.HANDSHAKE, ContentType.DATA)
-}
-"""What stands behind the data before it is sealed (RFC 8446 5.2): its type, and a place for the tag."""
+_TYPES = tuple(bytes((kind,)) for kind in range(256))
+"""What stands behind the data before it is sealed (RFC 8446 5.2): its type, as octets."""
 
 
 class Keys:
@@ -75,18 +73,16 @@ class Writer:
             return b"".join([piece for part in parts for piece in (_HEADER.pack(kind, self.version, len(part)), part)])
         return self._write_13(keys, kind, data) if keys.version == TLS13 else self._write_12(keys, kind, data)
 
-    def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
-        limit, length, tag = self.limit, len(data), keys.tag
-        tail = _TAILS.get((kind, tag)) or bytes((kind,)) + bytes(tag)
-        if length <= limit:  # one record: the same without the loop
+    def _write_13(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytes | bytearray:
+        limit, length, tag, sequence, iv = self.limit, len(data), keys.tag, keys.sequence, keys._iv
+        if length <= limit:  # one record, as most writes are: the library allocates its octets, and no view is made
             header = _HEADER.pack(ContentType.DATA, TLS12, length + 1 + tag)
-            out = bytearray().join((header, data, tail))
-            view = memoryview(out)
-            keys.seal(keys.nonce(), view[5 : 6 + length], header, view[5:])
-            keys.sequence += 1
-            return out
+            sealed = keys.aead.seal((iv ^ sequence).to_bytes(12, "big"), b"".join((data, _TYPES[kind])), header)
+            keys.sequence = sequence + 1
+            return header + sealed
         # All records are laid out in one go, with a place for each tag, and then sealed where they lie: the buffer is
         # written by what is to be in it, and not by zeros before.
+        tail = _TYPES[kind] + bytes(tag)
         header = _HEADER.pack(ContentType.DATA, TLS12, limit + 1 + tag)
         source = memoryview(data)
         full, rest = divmod(length, limit)
@@ -98,18 +94,16 @@ class Writer:
             parts += (last, source[-rest:], tail)
         out = bytearray().join(parts)
         view = memoryview(out)
-        seal, sequence, iv = keys.seal, keys.sequence, keys._iv
-        plain, whole = limit + 6, limit + 6 + tag
-        at = 0
-        for _ in range(full):
-            end = at + whole
-            seal((iv ^ sequence).to_bytes(12, "big"), view[at + 5 : at + plain], header, view[at + 5 : end])
-            sequence += 1
-            at = end
+        seal, whole, at = keys.seal, limit + 6 + tag, 5
+        for number in range(sequence, sequence + full):
+            end = at + limit + 1
+            seal((iv ^ number).to_bytes(12, "big"), view[at:end], header, view[at : end + tag])
+            at += whole
+        keys.sequence = sequence + full
         if rest:
-            seal((iv ^ sequence).to_bytes(12, "big"), view[at + 5 : at + 6 + rest], last, view[at + 5 :])
-            sequence += 1
-        keys.sequence = sequence
+            nonce = (iv ^ keys.sequence).to_bytes(12, "big")
+            seal(nonce, view[at : at + rest + 1], last, view[at:])
+            keys.sequence += 1
         return out
 
     def _write_12(self, keys: Keys, kind: int, data: bytes | bytearray | memoryview) -> bytearray:
@@ -197,19 +191,43 @@ class Reader:
 
         Nothing of them where something else may come first. Raises `PeerMisbehaved`.
         """
+        if content := self.read_one(data):
+            return content, len(data)
         keys = self.keys
         if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or len(data) < 5:
             return b"", 0
-        view = memoryview(data)
-        length = view[3] << 8 | view[4]
-        if view[0] != ContentType.DATA or length + 5 > len(data):
+        if data[0] != ContentType.DATA or (data[3] << 8 | data[4]) + 5 >= len(data):
             return b"", 0
         sequence = keys.sequence
-        at, inner, content = self._open_run(keys, view, 0, len(data))
+        at, inner, content = self._open_run(keys, memoryview(data), 0, len(data))
         if inner != ContentType.DATA or not content:
             keys.sequence = sequence
             return b"", 0  # for `read`, which opens it again
         return content, at
+
+    def read_one(self, data: bytes | bytearray | memoryview) -> bytes:
+        """The application data of one record that has come alone, as most small messages do, or nothing.
+
+        The library allocates its octets. What is not right, padded, or not data is left to `read`, which opens it
+        again.
+        """
+        keys, size = self.keys, len(data)
+        if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or size < 5:
+            return b""
+        if size != (data[3] << 8 | data[4]) + 5 or size > self.limit + keys.tag + 6:
+            return b""
+        header = bytes(data[:5])
+        if header[:3] != b"\x17\x03\x03":
+            return b""
+        try:
+            nonce = (keys._iv ^ keys.sequence).to_bytes(12, "big")
+            text = keys.aead.open(nonce, memoryview(data)[5:], header)
+        except InvalidTag:
+            return b""
+        if len(text) < 2 or text[-1] != ContentType.DATA:
+            return b""
+        keys.sequence += 1
+        return text[:-1]
 
     def _check_header(self, kind: int, version: int, length: int) -> None:
         if not ContentType.CCS <= kind <= ContentType.DATA:
@@ -234,17 +252,18 @@ class Reader:
         out = bytearray(end - at)
         target = memoryview(out)
         tag, sequence, iv, limit, opening = keys.tag, keys.sequence, keys._iv, self.limit, keys.open
-        filled, inner, header, length, size = 0, ContentType.DATA, b"", 0, 0
+        unpack = _HEADER.unpack_from
+        filled, inner, header, fields, length, size = 0, ContentType.DATA, b"", None, 0, 0
         while end - at >= 5:
             start = at + 5
-            found = bytes(view[at:start])
-            if found != header:  # in bulk all but the last are alike
-                kind, version, length = _HEADER.unpack(found)
+            found = unpack(view, at)
+            if found != fields:  # in bulk all but the last are alike
+                kind, version, length = found
                 if kind != ContentType.DATA:
                     break
                 if version != TLS12 or length > MAX_PLAINTEXT + _EXPANSION_13:
                     self._check_header(kind, version, length)
-                header, size = found, length - tag
+                header, fields, size = bytes(view[at:start]), found, length - tag
             stop = start + length
             if stop > end:
                 break

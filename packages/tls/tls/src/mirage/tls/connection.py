@@ -158,6 +158,17 @@ class Connection:
             raise self._fail(failure) from None
         return Step(b"".join(link.output) if link.output else b"", tuple(link.events))
 
+    def take(self, data: bytes | bytearray | memoryview) -> bytes:
+        """The application data, where these octets are one record of it and nothing else: the short way of `handle`.
+
+        Otherwise nothing, and nothing has happened: give them to `handle`.
+        """
+        if self._failure is not None or not self._link.done or self._handshake or self._peer_closed:
+            return b""
+        if content := self._link.reader.read_one(data):
+            self._empty = self._key_updates = self._warnings = 0
+        return content
+
     def eof(self) -> None:
         """The transport ended. Raises `Truncated` unless the peer had said that it was done."""
         if self._failure is not None or self._peer_closed:
