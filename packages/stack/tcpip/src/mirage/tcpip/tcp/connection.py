@@ -34,6 +34,7 @@ __all__ = ["Connection"]
 _M = 0xFFFFFFFF
 _HALF = 0x80000000
 _PAWS_IDLE = 24 * 86400.0
+_QUICK_ACKS = 16
 """After this much silence a timestamp may have wrapped (RFC 7323 5.5)."""
 
 
@@ -158,7 +159,9 @@ class Connection(Endpoint):
         self.ack_due = False
         self.ack_at = inf
         self.ack_octets = 0
-        self.quick_acks = 16
+        self.quick_acks = _QUICK_ACKS
+        """How many of the next full segments are acknowledged each at once (RFC 9293 3.8.6.3 allows every one): the peer
+        has a small window, of a beginning or after a loss, and what an odd segment waits for holds all of it up."""
         self.last_ack_sent = 0
         self.challenges = 0
         # Time
@@ -353,8 +356,9 @@ class Connection(Endpoint):
             if length and start + length <= receiver.nxt:
                 # It came twice, so our ACK was lost: the next one must echo this transmission, not the first.
                 self._remember_timestamp(start, options, now)
-                if payload and receiver.duplicate is None:
-                    receiver.duplicate = (start, start + len(payload))
+                if payload:
+                    self.quick_acks = _QUICK_ACKS
+                    receiver.duplicate = receiver.duplicate or (start, start + len(payload))
             self._acknowledge_now()
             if start != receiver.nxt or flags & SYN:
                 return
@@ -548,6 +552,7 @@ class Connection(Endpoint):
             self.hold()
             self.received(receiver.nxt - before, now)
         if gap or receiver.nxt == before:
+            self.quick_acks = _QUICK_ACKS
             self._acknowledge_now()  # RFC 5681 4.2: at once when it is out of order or fills a gap
 
     def _end_of_peer(self, now: float) -> None:
