@@ -309,6 +309,29 @@ SCRIPTS: dict[str, list[str]] = {
         "> P. 1001:2001(1000) ack 1",
         "+.3 > P. 1001:2001(1000) ack 1",
     ],
+    "rfc6298_3_what_waited_for_another_acknowledgment_tells_no_round_trip": [
+        *SACK,
+        "write 3000",
+        *burst(3),
+        "+.2 > P. 2001:3001(1000) ack 1",
+        "+.3 > . 1:1001(1000) ack 1",
+        # The second arrived long ago, and its acknowledgment was lost: 0.6 s are no round trip, and the timeout stays.
+        "+.1 < . 1:1(0) ack 1 win 32792 <sack 1001:2001>",
+        "> P. 2001:3001(1000) ack 1",
+        "+.6 > . 1:1001(1000) ack 1",
+    ],
+    "rfc6298_3_the_newest_that_arrived_tells_the_round_trip": [
+        *SACK,
+        "write 1000",
+        *burst(1),
+        "+.1 write 2000",
+        "> . 1001:2001(1000) ack 1",
+        "> P. 2001:3001(1000) ack 1",
+        # The acknowledgment of the first was lost; 0.1 s after the third this one comes.
+        "+.1 < . 1:1(0) ack 1001 win 32792 <sack 2001:3001>",
+        "+.025 > . 1001:2001(1000) ack 1",
+        "+.3 > . 1001:2001(1000) ack 1",
+    ],
     "rfc5681_4_1_after_a_pause_the_window_is_small_again": [
         *OPEN,
         "write 10000",

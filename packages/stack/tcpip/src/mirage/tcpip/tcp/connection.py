@@ -160,8 +160,8 @@ class Connection(Endpoint):
         self.ack_at = inf
         self.ack_octets = 0
         self.quick_acks = _QUICK_ACKS
-        """How many of the next full segments are acknowledged each at once (RFC 9293 3.8.6.3 allows every one): the peer
-        has a small window, of a beginning or after a loss, and what an odd segment waits for holds all of it up."""
+        """How many of the next full segments are acknowledged each at once (RFC 9293 3.8.6.3 allows every one): the
+        peer has a small window, at first and after a loss, and what an odd segment waits for holds all of it up."""
         self.last_ack_sent = 0
         self.challenges = 0
         # Time
