@@ -91,6 +91,7 @@ class Connection(Endpoint):
         "scale",
         "scaled",
         "search",
+        "segment_limit",
         "sender",
         "soft_error",
         "state",
@@ -132,6 +133,8 @@ class Connection(Endpoint):
         # What was agreed on in the handshake
         self.path_generation = framer.path.generation
         self.peer_mss = 536  # RFC 9293 3.7.1, MUST-15
+        self.segment_limit = 0xFFFF
+        """The MSS that the application allows at most, in either direction: see `limit_segments`."""
         self.receive_mss = 0
         """What our SYN said that a segment to us may carry."""
         self.receive_full = 0
@@ -267,6 +270,15 @@ class Connection(Endpoint):
         self.low_water = low_water
         self.waiting_for_room = True
         self.schedule()
+
+    def limit_segments(self, mss: int) -> None:
+        """Send segments of at most `mss` octets, options included (RFC 6691), and offer no larger MSS to the peer,
+        which hears of it only if our SYN has not gone out yet: Linux's TCP_MAXSEG."""
+        self.segment_limit = mss
+        if self.syn_tries == 0:
+            self.receive_mss = min(self.receive_mss, mss)
+        if self.state is not State.SYN_SENT:
+            handshake.limit(self)
 
     def shutdown(self) -> None:
         """Send no more: a FIN follows what was written. Reading goes on. Repeating it does nothing."""
