@@ -37,6 +37,16 @@ def beyond(n: int) -> list[str]:
     return [f"< . {2 * n}001:{2 * n + 1}001(1000) ack 1 win 32792", f"> . 1:1(0) ack 1 <sack {told}>"]
 
 
+def at(n: int) -> int:
+    """Where the n-th full segment of the peer begins."""
+    return n * 1460 + 1
+
+
+def full(n: int) -> list[str]:
+    """The n-th full segment comes in, and is acknowledged at once."""
+    return [f"< . {at(n)}:{at(n + 1)}(1460) ack 1 win 32792", f"> . 1:1(0) ack {at(n + 1)}"]
+
+
 SCRIPTS: dict[str, list[str]] = {
     "rfc6298_5_4_the_timer_expires_and_doubles": [
         *OPEN,
@@ -209,6 +219,24 @@ SCRIPTS: dict[str, list[str]] = {
         "< . 1:1(0) ack 1 win 32792 <sack 1001:3001>",
         "> P. 11001:12001(1000) ack 1",
     ],
+    "rfc9293_3_8_6_3_each_segment_is_acknowledged_after_a_gap": [
+        *SACK,
+        # of a beginning, sixteen at once; then two by two, or after 40 ms
+        *[line for n in range(16) for line in full(n)],
+        f"< . {at(16)}:{at(17)}(1460) ack 1 win 32792",
+        f"+.04 > . 1:1(0) ack {at(17)}",
+        f"< . {at(18)}:{at(19)}(1460) ack 1 win 32792",
+        f"> . 1:1(0) ack {at(17)} <sack {at(18)}:{at(19)}>",
+        f"< . {at(17)}:{at(18)}(1460) ack 1 win 32792",
+        f"> . 1:1(0) ack {at(19)}",
+        *[line for n in range(19, 35) for line in full(n)],
+        f"< . {at(35)}:{at(36)}(1460) ack 1 win 32792",
+        f"+.04 > . 1:1(0) ack {at(36)}",
+        # What came twice says that an acknowledgment was lost.
+        f"< . {at(35)}:{at(36)}(1460) ack 1 win 32792",
+        f"> . 1:1(0) ack {at(36)} <sack {at(35)}:{at(36)}>",
+        *full(36),
+    ],
     "rfc8985_7_3_a_tail_loss_probe": [
         *SACK,
         "write 3000",
@@ -280,6 +308,29 @@ SCRIPTS: dict[str, list[str]] = {
         "write 1000",
         "> P. 1001:2001(1000) ack 1",
         "+.3 > P. 1001:2001(1000) ack 1",
+    ],
+    "rfc6298_3_what_waited_for_another_acknowledgment_tells_no_round_trip": [
+        *SACK,
+        "write 3000",
+        *burst(3),
+        "+.2 > P. 2001:3001(1000) ack 1",
+        "+.3 > . 1:1001(1000) ack 1",
+        # The second arrived long ago, and its acknowledgment was lost: 0.6 s are no round trip, and the timeout stays.
+        "+.1 < . 1:1(0) ack 1 win 32792 <sack 1001:2001>",
+        "> P. 2001:3001(1000) ack 1",
+        "+.6 > . 1:1001(1000) ack 1",
+    ],
+    "rfc6298_3_the_newest_that_arrived_tells_the_round_trip": [
+        *SACK,
+        "write 1000",
+        *burst(1),
+        "+.1 write 2000",
+        "> . 1001:2001(1000) ack 1",
+        "> P. 2001:3001(1000) ack 1",
+        # The acknowledgment of the first was lost; 0.1 s after the third this one comes.
+        "+.1 < . 1:1(0) ack 1001 win 32792 <sack 2001:3001>",
+        "+.025 > . 1001:2001(1000) ack 1",
+        "+.3 > . 1001:2001(1000) ack 1",
     ],
     "rfc5681_4_1_after_a_pause_the_window_is_small_again": [
         *OPEN,

@@ -93,6 +93,16 @@ def test_the_flight_is_the_measure_of_a_loss(kind: type[CongestionControl]) -> N
 
 
 @BOTH
+def test_a_full_window_is_the_measure_of_a_loss(kind: type[CongestionControl]) -> None:
+    """RFC 9438 4.6: what of a full window is less than a segment cannot be in flight, and is not lost either."""
+    cc, whole = kind(MSS), kind(MSS)
+    cc.cwnd, whole.cwnd = 10 * MSS + MSS // 2, 10 * MSS
+    for each in (cc, whole):
+        each.on_congestion(0.0, 10 * MSS)
+    assert cc.cwnd == pytest.approx(whole.cwnd * 1.05, abs=1)
+
+
+@BOTH
 def test_rfc9438_5_8_no_growth_when_limited_by_the_application(kind: type[CongestionControl]) -> None:
     """Neither in slow start nor above."""
     cc = kind(MSS)

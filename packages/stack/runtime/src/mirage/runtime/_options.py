@@ -37,7 +37,13 @@ _REMEMBERED = {
     (_TCP, socket.TCP_QUICKACK),
     (_TCP, socket.TCP_DEFER_ACCEPT),
     (_TCP, socket.TCP_CORK),
+    (_TCP, socket.TCP_MAXSEG),
+    (_TCP, socket.TCP_NOTSENT_LOWAT),
 }
+_SEGMENTS = range(88, 32768)
+"""What TCP_MAXSEG may be, as on Linux; 0 takes it back before there is a connection."""
+_DEFAULT_SEGMENT = 536
+"""RFC 9293 3.7.1: until something else is known."""
 _LINGER = struct.Struct("ii")
 
 
@@ -55,7 +61,11 @@ def put(sock: StackSocket, level: int, option: int, value: int | bytes | None) -
     number = int.from_bytes(value, "little") if isinstance(value, bytes) else int(value or 0)
     if key == (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) and not number:
         raise plain(errno.EINVAL)  # a socket here has one version of IP
+    if key == (_TCP, socket.TCP_MAXSEG) and number and number not in _SEGMENTS:
+        raise plain(errno.EINVAL)
     sock.options[key] = number
+    if isinstance(sock.endpoint, Listener) and key == (_TCP, socket.TCP_MAXSEG) and number:
+        sock.endpoint.segment_limit = number
     if isinstance(sock.endpoint, Connection):
         _apply_one(sock.endpoint, key, number)
 
@@ -73,6 +83,8 @@ def _apply_one(connection: Connection, key: tuple[int, int], number: int) -> Non
     elif key == (_TCP, socket.TCP_CORK):
         connection.corked = bool(number)
         connection.schedule()
+    elif key == (_TCP, socket.TCP_MAXSEG) and number:
+        connection.limit_segments(number)
     elif key == (_SOCKET, socket.SO_KEEPALIVE):
         connection.keepalive = bool(number)
         connection.set_timer()
@@ -107,6 +119,10 @@ def get(sock: StackSocket, level: int, option: int, size: int) -> Any:
         value = int(isinstance(endpoint, Listener))
     elif key == (_TCP, socket.TCP_NODELAY) and isinstance(endpoint, Connection):
         value = int(endpoint.nodelay)
+    elif key == (_TCP, socket.TCP_MAXSEG):
+        value = sock.options.get(key, 0) or _DEFAULT_SEGMENT
+        if isinstance(endpoint, Connection) and endpoint.state.synchronized:
+            value = endpoint.sender.mss
     elif key == (_SOCKET, socket.SO_SNDBUF):
         value = sock.options.get(key, 256 * 1024)
     elif key == (_SOCKET, socket.SO_RCVBUF):

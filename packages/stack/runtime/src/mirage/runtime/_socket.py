@@ -222,7 +222,9 @@ class StackSocket:
         local, port = self._local or (None, 0)
         version = 4 if self.family == socket.AF_INET else 6
         try:
-            self._own(self._stack.listen(port, local, version=version, backlog=max(backlog, 1)))
+            listener = self._stack.listen(port, local, version=version, backlog=max(backlog, 1))
+            listener.segment_limit = self.options.get((socket.IPPROTO_TCP, socket.TCP_MAXSEG), 0) or 0xFFFF
+            self._own(listener)
         except TcpipError as error:
             raise os_error(error) from None
 
@@ -343,14 +345,21 @@ class StackSocket:
             raise os_error(connection.error)
         if not connection.state.may_write or connection.sender.fin_queued:
             raise plain(errno.EPIPE)
-        room = _BUFFER - connection.queued
-        if room <= 0:
-            connection.wait_for_room(_BUFFER // 2)
+        if not self._has_room(connection):
             raise plain(errno.EAGAIN)
-        size = min(room, len(view))
+        size = min(_BUFFER - connection.queued, len(view))
         connection.write(bytes(view[:size]))
         connection.more = more
         return size
+
+    def _has_room(self, connection: Connection) -> bool:
+        """Whether a connection takes octets: fewer than TCP_NOTSENT_LOWAT, or than a buffer, have not been sent yet.
+        If not, there are news when half of that have gone."""
+        limit = min(self.options.get((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), 0) or _BUFFER, _BUFFER)
+        if connection.queued < limit:
+            return True
+        connection.wait_for_room(limit // 2)
+        return False
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send all of it; it waits for room if the socket may wait."""
@@ -502,10 +511,7 @@ class StackSocket:
         if isinstance(endpoint, Connection):
             if endpoint.state is State.SYN_SENT or endpoint.state is State.SYN_RECEIVED:
                 return False
-            if endpoint.queued < _BUFFER:
-                return True
-            endpoint.wait_for_room(_BUFFER // 2)
-            return False
+            return self._has_room(endpoint)
         return not isinstance(endpoint, Listener)
 
     # Within

@@ -152,8 +152,13 @@ class CongestionControl:
 
     def _shrink(self, in_flight: int, beta: float) -> None:
         """Set `ssthresh`. RFC 9438 4.6 and RFC 5681 3.1: of what is in flight, so that a window which the
-        application never filled is not the measure; at least two segments."""
-        self.ssthresh = max(int(min(in_flight, self.cwnd) * beta), 2 * self.mss)
+        application never filled is not the measure; at least two segments.
+
+        What of a full window is less than a segment is never in flight, and is part of it all the same: were it left
+        out at each loss, a window of four segments would shrink by one in eight more than `beta` says.
+        """
+        window = self.cwnd if self.cwnd - in_flight < self.mss else in_flight
+        self.ssthresh = max(int(window * beta), 2 * self.mss)
 
     def _unused(self, now: float) -> None:
         """The window was not what held sending back."""

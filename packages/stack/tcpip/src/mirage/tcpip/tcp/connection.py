@@ -33,6 +33,8 @@ __all__ = ["Connection"]
 
 _M: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
+_QUICK_ACKS: Final = 16
+"""Full segments that are acknowledged one by one, at first and after a loss."""
 _PAWS_IDLE: Final = 24 * 86400.0
 """After this much silence a timestamp may have wrapped (RFC 7323 5.5)."""
 
@@ -90,6 +92,7 @@ class Connection(Endpoint):
         "scale",
         "scaled",
         "search",
+        "segment_limit",
         "sender",
         "soft_error",
         "state",
@@ -131,6 +134,8 @@ class Connection(Endpoint):
         # What was agreed on in the handshake
         self.path_generation = framer.path.generation
         self.peer_mss = 536  # RFC 9293 3.7.1, MUST-15
+        self.segment_limit = 0xFFFF
+        """The MSS that the application allows at most, in either direction: see `limit_segments`."""
         self.receive_mss = 0
         """What our SYN said that a segment to us may carry."""
         self.receive_full = 0
@@ -158,7 +163,9 @@ class Connection(Endpoint):
         self.ack_due = False
         self.ack_at = inf
         self.ack_octets = 0
-        self.quick_acks = 16
+        self.quick_acks = _QUICK_ACKS
+        """How many of the next full segments are acknowledged each at once (RFC 9293 3.8.6.3 allows every one): the
+        peer has a small window, at first and after a loss, and what an odd segment waits for holds all of it up."""
         self.last_ack_sent = 0
         self.challenges = 0
         # Time
@@ -271,6 +278,15 @@ class Connection(Endpoint):
         self.waiting_for_room = True
         self.schedule()
 
+    def limit_segments(self, mss: int) -> None:
+        """Send segments of at most `mss` octets, options included (RFC 6691), and offer no larger MSS to the peer,
+        which hears of it only if our SYN has not gone out yet: Linux's TCP_MAXSEG."""
+        self.segment_limit = mss
+        if self.syn_tries == 0:
+            self.receive_mss = min(self.receive_mss, mss)
+        if self.state is not State.SYN_SENT:
+            handshake.limit(self)
+
     def shutdown(self) -> None:
         """Send no more: a FIN follows what was written. Reading goes on. Repeating it does nothing."""
         if self.state.may_write and not self.sender.fin_queued:
@@ -359,8 +375,9 @@ class Connection(Endpoint):
             if length and start + length <= receiver.nxt:
                 # It came twice, so our ACK was lost: the next one must echo this transmission, not the first.
                 self._remember_timestamp(start, options, now)
-                if payload and receiver.duplicate is None:
-                    receiver.duplicate = (start, start + len(payload))
+                if payload:
+                    self.quick_acks = _QUICK_ACKS
+                    receiver.duplicate = receiver.duplicate or (start, start + len(payload))
             self._acknowledge_now()
             if start != receiver.nxt or flags & SYN:
                 return
@@ -554,6 +571,7 @@ class Connection(Endpoint):
             self.hold()
             self.received(receiver.nxt - before, now)
         if gap or receiver.nxt == before:
+            self.quick_acks = _QUICK_ACKS
             self._acknowledge_now()  # RFC 5681 4.2: at once when it is out of order or fills a gap
 
     def _end_of_peer(self, now: float) -> None:

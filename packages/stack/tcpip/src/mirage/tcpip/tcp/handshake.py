@@ -12,7 +12,7 @@ from .state import State
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["agree", "answered", "established", "offer", "update_mss"]
+__all__ = ["agree", "answered", "established", "limit", "offer", "update_mss"]
 
 _TIMESTAMP_OCTETS: Final = 12
 _MIN_MSS: Final = 48
@@ -59,9 +59,15 @@ def agree(connection: Connection, options: Options, window: int, now: float) -> 
         connection.timestamp_recent = options.timestamps[0]
         connection.timestamp_recent_at = now
     connection.window = connection.max_window = window  # that of a SYN is not scaled (RFC 7323 2.2)
+    limit(connection)
+    sender.congestion.cwnd = sender.congestion.initial_window
+
+
+def limit(connection: Connection) -> None:
+    """The sizes of full segments in both directions, from what both sides' SYNs said and the application allows."""
+    connection.peer_mss = min(connection.peer_mss, connection.segment_limit)
     connection.receive_full = connection.receive_mss - (_TIMESTAMP_OCTETS if connection.timestamps else 0)
     update_mss(connection)
-    sender.congestion.cwnd = sender.congestion.initial_window
 
 
 def update_mss(connection: Connection) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Listener"]
 class Listener(Endpoint):
     """Accepts connections at a port. There are news when one is ready."""
 
-    __slots__ = ("_half_open", "_ready", "_tcp", "address", "backlog", "closed", "port", "version")
+    __slots__ = ("_half_open", "_ready", "_tcp", "address", "backlog", "closed", "port", "segment_limit", "version")
 
     def __init__(self, tcp: Tcp, version: int, address: bytes | None, port: int, backlog: int) -> None:
         super().__init__(tcp.news)
@@ -33,6 +33,8 @@ class Listener(Endpoint):
         self.backlog = backlog
         """How many connections may be half-open, and how many may wait to be accepted."""
         self.closed = False
+        self.segment_limit = 0xFFFF
+        """What `Connection.limit_segments` gets for those who come: the MSS that their SYN is answered with."""
         self._half_open: set[Connection] = set()
         self._ready: deque[Connection] = deque()
 
@@ -91,7 +93,7 @@ class Listener(Endpoint):
             tcp.counters["tcp.too-many-connections"] += 1
         elif len(self._half_open) >= self.backlog or tcp.half_open >= tcp.settings.max_half_open:
             tcp.counters["tcp.cookies-sent"] += 1
-            passive.send_cookie(tcp, packet, segment, now)
+            passive.send_cookie(tcp, packet, segment, self.segment_limit, now)
         else:
             try:
                 self._adopt(passive.from_syn(tcp, key, packet, segment, now))
@@ -101,6 +103,7 @@ class Listener(Endpoint):
 
     def _adopt(self, connection: Connection) -> None:
         connection.listener = self
+        connection.limit_segments(self.segment_limit)
         self._half_open.add(connection)
         self._tcp.half_open += 1
 

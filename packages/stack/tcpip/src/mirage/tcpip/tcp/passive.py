@@ -36,8 +36,9 @@ def from_syn(tcp: Tcp, key: bytes, packet: Packet, segment: Segment, now: float)
     return connection
 
 
-def send_cookie(tcp: Tcp, packet: Packet, segment: Segment, now: float) -> None:
-    """Answer a SYN and remember nothing: what matters is in the answer's sequence number and timestamp."""
+def send_cookie(tcp: Tcp, packet: Packet, segment: Segment, mss: int, now: float) -> None:
+    """Answer a SYN, with an MSS of at most `mss`, and remember nothing: what matters is in the answer's sequence
+    number and timestamp."""
     options = parse_options(segment.options)
     try:
         path = tcp.ip.path(packet.source, now, local=packet.destination, interface=packet.interface)
@@ -70,7 +71,7 @@ def send_cookie(tcp: Tcp, packet: Packet, segment: Segment, now: float) -> None:
         segment.sequence + 1,
         SYN | ACK | (ECE if ecn and stamps else 0),
         min(tcp.settings.receive_buffer, 65535),
-        build_options(Options(path.mtu - overhead, scale, sack, stamps)),
+        build_options(Options(min(path.mtu - overhead, mss), scale, sack, stamps)),
     )
     try:
         path.send(_TCP, [header], now, checksum_offset=_CHECKSUM_AT)

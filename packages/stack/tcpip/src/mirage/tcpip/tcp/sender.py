@@ -339,13 +339,14 @@ class Sender:
                 delivered += size
                 if record.lost:
                     self.lost -= size
-                if record.times == 1:
+                if record.times == 1 and not record.lost:
                     rtt = now - record.time
                 else:
                     again = True
                 self._rack(record, now)
         if again:
-            # Karn: what was sent once may have waited at the peer for what was sent again.
+            # Karn: what was sent once may have waited at the peer for what was sent again; and what was taken for lost
+            # and arrived all the same waited for another acknowledgment than its own.
             rtt = None
         if acked > 0:
             self.sent = [record for record in self.sent if record.end > ack]
@@ -353,7 +354,8 @@ class Sender:
             self.duplicates = 0
         sack_delivered, sack_rtt = self._sack(blocks, now)
         delivered += sack_delivered
-        rtt = rtt if rtt is not None else sack_rtt
+        if rtt is None or (sack_rtt is not None and sack_rtt < rtt):
+            rtt = sack_rtt  # the first acknowledgment of what lies before the gap was lost
         if echo is not None and acked > 0:
             # What came long ago behind a gap may be acknowledged only now: then the echo is the round trip.
             rtt = echo if rtt is None else min(rtt, echo + _TICK)
@@ -382,7 +384,8 @@ class Sender:
         return acked
 
     def _sack(self, blocks: list[tuple[int, int]], now: float) -> tuple[int, float | None]:
-        """Mark what the blocks cover. Returns the octets newly covered and a round-trip time."""
+        """Mark what the blocks cover. Returns the octets newly covered and a round-trip time: the least, for what came
+        earlier may have been told in an acknowledgment that was lost."""
         delivered, rtt = 0, None
         for left, right in blocks:
             left = max(left, self.una)
@@ -406,7 +409,7 @@ class Sender:
                         if record.lost:
                             record.lost = False
                             self.lost -= size
-                        if record.times == 1:
+                        elif record.times == 1 and (rtt is None or now - record.time < rtt):
                             rtt = now - record.time
                         self._rack(record, now)
                 index += 1

@@ -415,6 +415,8 @@ class World:
                 connection.nodelay = bool(value)
             elif level == _TCP and option == socket.TCP_CORK:
                 connection.corked = bool(value)
+            elif level == _TCP and option == socket.TCP_MAXSEG and value:
+                connection.limit_segments(value)
             elif level == _TCP and option == socket.TCP_KEEPIDLE:
                 connection.keepalive_idle = float(value)
             elif level == _TCP and option == socket.TCP_KEEPINTVL:

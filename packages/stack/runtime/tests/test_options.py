@@ -1,0 +1,129 @@
+"""Socket options that change what goes over the wire, or when a program may write."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+
+import pytest
+from mirage.runtime import StackSocket
+from mirage.runtime.testing import SimHost, SimLoop
+
+_TCP = socket.IPPROTO_TCP
+_TIMESTAMPS = 12
+
+
+@pytest.fixture
+def loop() -> Iterator[SimLoop]:
+    with SimLoop(seed=1) as loop:
+        yield loop
+
+
+@pytest.fixture
+def hosts(loop: SimLoop) -> tuple[SimHost, SimHost]:
+    network = loop.network(delay=0.01)
+    return loop.host("server", network, "10.0.0.1/24"), loop.host("client", network, "10.0.0.2/24")
+
+
+def listening(loop: SimLoop, mss: int = 0) -> StackSocket:
+    """A socket that waits for connections at port 80."""
+    sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(_TCP, socket.TCP_MAXSEG, mss)
+    sock.bind(("10.0.0.1", 80))
+    sock.listen()
+    return sock
+
+
+@pytest.mark.parametrize("passive", [False, True])
+def test_maxseg_before_the_handshake(loop: SimLoop, hosts: tuple[SimHost, SimHost], passive: bool) -> None:
+    """It goes into the SYN, or into its answer, so that segments are small in both directions."""
+    server, client = hosts
+    ready = asyncio.Event()
+
+    async def serve() -> int:
+        listener = listening(loop, 700 if passive else 0)
+        ready.set()
+        connection, _ = await loop.sock_accept(listener)
+        return int(connection.getsockopt(_TCP, socket.TCP_MAXSEG))
+
+    async def ask() -> int:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        assert sock.getsockopt(_TCP, socket.TCP_MAXSEG) == 536
+        if not passive:
+            sock.setsockopt(_TCP, socket.TCP_MAXSEG, 700)
+            assert sock.getsockopt(_TCP, socket.TCP_MAXSEG) == 700
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        return int(sock.getsockopt(_TCP, socket.TCP_MAXSEG))
+
+    serving = server.spawn(serve())
+    assert loop.run_until_complete(client.spawn(ask())) == 700 - _TIMESTAMPS
+    assert loop.run_until_complete(serving) == 700 - _TIMESTAMPS
+
+
+def test_maxseg_of_a_connection(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """What is sent becomes smaller; what is out of Linux's range is refused."""
+    server, client = hosts
+    ready = asyncio.Event()
+
+    async def serve() -> bytes:
+        listener = listening(loop)
+        ready.set()
+        connection, _ = await loop.sock_accept(listener)
+        return bytes(await loop.sock_recv(connection, 65536))
+
+    async def ask() -> None:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        for wrong in (87, 32768):
+            with pytest.raises(OSError, match="nvalid") as caught:
+                sock.setsockopt(_TCP, socket.TCP_MAXSEG, wrong)
+            assert caught.value.errno == errno.EINVAL
+        sock.setsockopt(_TCP, socket.TCP_MAXSEG, 500)
+        assert sock.getsockopt(_TCP, socket.TCP_MAXSEG) == 500 - _TIMESTAMPS
+        await loop.sock_sendall(sock, b"x" * 488)
+
+    serving = server.spawn(serve())
+    loop.run_until_complete(client.spawn(ask()))
+    assert loop.run_until_complete(serving) == b"x" * 488
+
+
+def test_notsent_lowat(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """Once so many octets have not been sent, no more are taken, and the rest arrives whole all the same."""
+    server, client = hosts
+    ready = asyncio.Event()
+    size = 3_000_000
+
+    async def serve() -> int:
+        listener = listening(loop)
+        ready.set()
+        connection, _ = await loop.sock_accept(listener)
+        total = 0
+        while data := await loop.sock_recv(connection, 1 << 20):
+            total += len(data)
+        return total
+
+    async def ask() -> None:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        sock.setsockopt(_TCP, socket.TCP_NOTSENT_LOWAT, 16384)
+        assert sock.getsockopt(_TCP, socket.TCP_NOTSENT_LOWAT) == 16384
+        taken = [sock.send(bytes(10_000)), sock.send(bytes(10_000))]
+        assert taken == [10_000, 10_000]
+        with pytest.raises(BlockingIOError):
+            sock.send(b"more than the mark")
+        assert not sock.writable()
+        await loop.sock_sendall(sock, bytes(size - 20_000))
+        sock.close()
+
+    serving = server.spawn(serve())
+    loop.run_until_complete(client.spawn(ask()))
+    assert loop.run_until_complete(serving) == size
