@@ -191,8 +191,8 @@ class Reader:
 
         Nothing of them where something else may come first. Raises `PeerMisbehaved`.
         """
-        if content := self.read_one(data):
-            return content, len(data)
+        if one := self.read_one(data):
+            return one, len(data)
         keys = self.keys
         if self._buffer or keys is None or keys.version != TLS13 or self._early_budget >= 0 or len(data) < 5:
             return b"", 0
