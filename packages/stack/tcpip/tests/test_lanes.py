@@ -151,8 +151,9 @@ def test_both_lanes_send_the_same_frames(
     monkeypatch.setattr(transmit.lane, "answer", counted_answer)
     with_lanes = _history(address, loss, timestamps, offload)
     if timestamps and not _COMPILED:
+        often = 30 if loss else 50  # more goes the plain way after a loss
         assert min(taken["in"], taken["out"]) > (50 if loss else 100)
-        assert taken["acknowledged"] > 50
+        assert taken["acknowledged"] > often
         assert taken["answered"] > 10
     taken = dict.fromkeys(taken, 0)
     monkeypatch.setattr(Connection, "fast", False)
