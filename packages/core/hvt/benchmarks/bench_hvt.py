@@ -1,7 +1,7 @@
 """A guest beside the same interpreter run natively: booting, resuming, computing, system calls, sizes, memory.
 
-Each figure is the least of several runs, and the two sides take turns. `PARTS` lists what is measured: a part takes a
-`Bench` and yields figures.
+Each figure is the least of many runs, and the two sides take turns: for seconds a shared machine may be half as fast.
+`PARTS` lists what is measured: a part takes a `Bench` and yields figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--runs", type=int, default=10, help="how often each start is timed (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=40, help="how often each is timed (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - PARTS.keys():
