@@ -57,9 +57,15 @@ def _unlisted(old: Module, new: Module) -> Iterator[str]:
     kept = {str(name) for name in new.exports or ()}
     if new.exports is not None:
         yield from (f"{old.path}.{name}" for name in old.exports or () if str(name) not in kept)
-    for name, below in old.modules.items():
-        if not name.startswith("_") and name in new.modules:
-            yield from _unlisted(below, new.modules[name])
+    after = _own_modules(new)
+    for name, below in _own_modules(old).items():
+        if not name.startswith("_") and name in after:
+            yield from _unlisted(below, after[name])
+
+
+def _own_modules(module: Module) -> dict[str, Module]:
+    """The modules that lie in a package, without those that its modules import: these may import each other."""
+    return {name: member for name, member in module.members.items() if isinstance(member, Module)}
 
 
 def _told(breakage: griffe.Breakage) -> str:

@@ -64,6 +64,21 @@ def test_a_break_behind_a_private_module_is_seen(tmp_path: Path) -> None:
     assert "parameter was added as required" in said
 
 
+def test_modules_that_import_each_other(tmp_path: Path) -> None:
+    """Each is looked at once, where it lies."""
+    apis = []
+    for name, listed in (("old", "'one', 'two'"), ("new", "'one'")):
+        folder = write(tmp_path / name, OLD)
+        (folder / "mirage" / "a" / "first.py").write_text("from . import second\nfrom mirage import a\n")
+        text = f"from . import first\n__all__ = [{listed}]\none = two = 1\n"
+        (folder / "mirage" / "a" / "second.py").write_text(text)
+        apis.append(api.load(folder, "mirage.a"))
+    old, new = apis
+    assert old is not None
+    assert new is not None
+    assert api.breaks(old, new) == ("mirage.a.second.two: it is no longer in __all__",)
+
+
 def test_names_that_are_new(tmp_path: Path) -> None:
     """Imports of all forms; what is there, also under another name, is not new."""
     old = api.load(write(tmp_path / "old", OLD), "mirage.a")
