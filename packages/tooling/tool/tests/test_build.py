@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -19,6 +20,8 @@ from pathlib import Path
 import pytest
 from mirage.tool.archive import compiled, pack
 from mirage.tool.bom import files_hash
+
+TYPES = importlib.metadata.version("mirage-types")
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +121,7 @@ def test_exactly_the_closure(application, mirage) -> None:
         }
         assert tops == {"mirage/types"}
         metadata = [name for name in archive.namelist() if ".dist-info/" in name and not name.endswith("/")]
-        assert metadata == ["mirage_types-0.1.0.dist-info/METADATA"]
+        assert metadata == [f"mirage_types-{TYPES}.dist-info/METADATA"]
 
 
 def test_the_bill_of_materials_is_that_of_the_artifact(application, mirage) -> None:
@@ -134,13 +137,13 @@ def test_the_bill_of_materials_is_that_of_the_artifact(application, mirage) -> N
     assert component["hashes"] == [{"alg": "SHA-256", "content": files_hash(theirs)}]
     assert (component["name"], component["version"], component["licenses"]) == (
         "mirage-types",
-        "0.1.0",
+        TYPES,
         [{"expression": "ISC"}],
     )
     own = {name: packed[name] for name in ("app.py", "main.py")}
     assert document["metadata"]["component"]["hashes"][0]["content"] == files_hash(own)
     facts = json.loads(mirage("query", "bom", "--json")[1])
-    assert facts == [{"name": "mirage-types", "version": "0.1.0", "sha256": files_hash(theirs), "licence": "ISC"}]
+    assert facts == [{"name": "mirage-types", "version": TYPES, "sha256": files_hash(theirs), "licence": "ISC"}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -206,7 +209,7 @@ ERRORS = {
     "version": (
         'packages=["mirage-types>=7"]',
         "",
-        "app:main (config.py:3) needs mirage-types>=7, but 0.1.0 is installed: "
+        f"app:main (config.py:3) needs mirage-types>=7, but {TYPES} is installed: "
         "install one that fits with  uv pip install 'mirage-types>=7'",
     ),
     "no requirement": ('packages=["a b"]', "", "app:main (config.py:3) has a requirement that is none, 'a b': "),

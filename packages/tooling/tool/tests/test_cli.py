@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mirage.tool import __version__
 
 CONFIG = '''
 # mirage >=0.1,<0.2
@@ -85,8 +86,8 @@ def test_a_broken_config_is_reported_before_anything_else(application, mirage) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("# mirage >=9", "this application needs mirage >=9, and this is 0.1.0: install one that fits with"),
-        ("# mirage <0.1", "this application needs mirage <0.1, and this is 0.1.0: install one that fits with"),
+        ("# mirage >=9", f"this application needs mirage >=9, and this is {__version__}: install one that fits with"),
+        ("# mirage <0.1", f"this application needs mirage <0.1, and this is {__version__}: install one that fits with"),
         ("# mirage >=zero", "expected a range of versions as in '# mirage >=0.1,<0.2', got '>=zero'"),
     ],
 )
@@ -163,12 +164,12 @@ def test_choices_are_saved_and_reused(application, mirage) -> None:
         ('{"mirage": "0.1.0", "target": "unix"}', "does not hold saved choices"),
         (
             '{"mirage": "9.1.0", "target": "unix", "keys": {}}',
-            "were saved by mirage 9.1.0, and this is 0.1.0: run  mirage configure  again, "
+            f"were saved by mirage 9.1.0, and this is {__version__}: run  mirage configure  again, "
             "or upgrade with  uv pip install 'mirage-tool>=9.1.0'",
         ),
         (
             '{"mirage": "0.0.1", "target": "unix", "keys": {}}',
-            "were saved by mirage 0.0.1, and this is 0.1.0: run  mirage configure  again\n",
+            f"were saved by mirage 0.0.1, and this is {__version__}: run  mirage configure  again\n",
         ),
     ],
 )
@@ -270,7 +271,7 @@ def test_help(application, mirage) -> None:
     assert mirage("--help")[1] == text
     assert "Where the goods are. (one of memory, disk;" in " ".join(mirage("help", "configure")[1].split())
     assert mirage("help", "serve")[1].startswith("usage: mirage serve")
-    assert mirage("--version")[1] == "mirage 0.1.0\n"
+    assert mirage("--version")[1] == f"mirage {__version__}\n"
 
 
 def test_help_survives_a_broken_config(application, mirage) -> None:
