@@ -62,6 +62,8 @@ class Client:
     tool: ClassVar[str | None] = None
     without_tickets_12: ClassVar[str] = ""
     """Why it does not resume sessions of TLS 1.2 by tickets, if it does not."""
+    browser: ClassVar[bool] = False
+    """Whether its requests are its own, and it makes connections that nobody asked for."""
 
     def __init__(self, good: Authority, folder: Path) -> None:
         self.good = good
@@ -289,7 +291,7 @@ class NssClient(Client):
 class ChromiumClient(Client):
     """A browser, headless, whose trust is a database of NSS."""
 
-    name, tool = "Chromium", "chromium"
+    name, tool, browser = "Chromium", "chromium", True
 
     def ask(self, port: int, feature: str = "", trust: Authority | None = None, name: str = "localhost") -> bytes:
         """See `Client`."""
@@ -322,7 +324,7 @@ class ChromiumClient(Client):
 class FirefoxClient(Client):
     """The other browser, whose trust is a database of NSS in its profile."""
 
-    name, tool = "Firefox", "firefox-esr"
+    name, tool, browser = "Firefox", "firefox-esr", True
 
     def ask(self, port: int, feature: str = "", trust: Authority | None = None, name: str = "localhost") -> bytes:
         """See `Client`."""

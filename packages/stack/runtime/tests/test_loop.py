@@ -5,25 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import Iterator
 
 import pytest
 from mirage.runtime.testing import SimHost, SimLoop
-
-
-@pytest.fixture
-def loop() -> Iterator[SimLoop]:
-    with SimLoop(seed=1) as loop:
-        yield loop
-
-
-@pytest.fixture
-def hosts(loop: SimLoop) -> tuple[SimHost, SimHost]:
-    network = loop.network(delay=0.01)
-    return (
-        loop.host("server", network, "10.0.0.1/24", "fd00::1/64"),
-        loop.host("client", network, "10.0.0.2/24", "fd00::2/64"),
-    )
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

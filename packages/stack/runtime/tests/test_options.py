@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
 
 import pytest
 from mirage.runtime import StackSocket
@@ -13,18 +12,6 @@ from mirage.runtime.testing import SimHost, SimLoop
 
 _TCP = socket.IPPROTO_TCP
 _TIMESTAMPS = 12
-
-
-@pytest.fixture
-def loop() -> Iterator[SimLoop]:
-    with SimLoop(seed=1) as loop:
-        yield loop
-
-
-@pytest.fixture
-def hosts(loop: SimLoop) -> tuple[SimHost, SimHost]:
-    network = loop.network(delay=0.01)
-    return loop.host("server", network, "10.0.0.1/24"), loop.host("client", network, "10.0.0.2/24")
 
 
 def listening(loop: SimLoop, mss: int = 0) -> StackSocket:

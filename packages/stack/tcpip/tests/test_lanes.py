@@ -99,7 +99,7 @@ def _history(
     dice = random.Random(7)
     received = [bytearray(), bytearray()]
     accepted: Connection | None = None
-    for turn in range(1500):
+    for turn in range(4000 if loss else 1500):  # what follows a loss goes the plain way
         now = turn * 0.0005
         for source, target in ((here, there), (there, here)):
             kept = [(meta, memoryview(frame)) for meta, frame in source.take(now) if turn < 8 or dice.random() >= loss]
@@ -151,9 +151,8 @@ def test_both_lanes_send_the_same_frames(
     monkeypatch.setattr(transmit.lane, "answer", counted_answer)
     with_lanes = _history(address, loss, timestamps, offload)
     if timestamps and not _COMPILED:
-        often = 30 if loss else 50  # more goes the plain way after a loss
-        assert min(taken["in"], taken["out"]) > (50 if loss else 100)
-        assert taken["acknowledged"] > often
+        assert min(taken["in"], taken["out"]) > 100
+        assert taken["acknowledged"] > 50
         assert taken["answered"] > 10
     taken = dict.fromkeys(taken, 0)
     monkeypatch.setattr(Connection, "fast", False)

@@ -142,7 +142,7 @@ def test_misuse() -> None:
         trust([LEAF], now=NOW.replace(tzinfo=None))
     with pytest.raises(UnusableInput, match="server or client"):
         trust([LEAF], now=NOW, role="both")
-    for name in ("", "exa mple.org", "*.example.org", "x" * 300):
+    for name in ("", "https://example.org/", "exa mple.org", "*.example.org", "x" * 300):
         with pytest.raises(UnusableInput):
             trust([LEAF], now=NOW, name=name)
     assert trust([LEAF], now=NOW.timestamp(), name="example.org").path == (LEAF, ROOT.certificate)

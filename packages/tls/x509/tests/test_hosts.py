@@ -56,10 +56,10 @@ def has(names: list[str], name: PeerName) -> bool:
         ("spiffe://example.org/web", "spiffe://example.org/Web", False),
         ("spiffe://example.org/web", "spiffe://example.org/web/2", False),
         ("spiffe://example.org/web", "spiffe://example.org", False),
-        ("https://Ada@example.org?q=A", "https://Ada@EXAMPLE.ORG?q=A", True),
-        ("https://Ada@example.org", "https://ada@example.org", False),
+        ("sip://Ada@example.org?q=A", "sip://Ada@EXAMPLE.ORG?q=A", True),
+        ("sip://Ada@example.org", "sip://ada@example.org", False),
         ("https://example.org/", "example.org", False),
-        ("example.org", "https://example.org/", False),
+        ("example.org", "spiffe://example.org/", False),
     ],
 )
 def test_names_of_every_kind(own: str, name: PeerName, expected: bool) -> None:

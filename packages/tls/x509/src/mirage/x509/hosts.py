@@ -15,10 +15,13 @@ from .names import general_name, show_general_name
 __all__ = ["PeerName", "expected_name", "is_dns_name", "match"]
 
 PeerName: TypeAlias = "str | ipaddress.IPv4Address | ipaddress.IPv6Address"
-"""A DNS name, an IP address (as text too), an email address, or a whole URI such as spiffe://example.org/web."""
+"""A DNS name, an IP address (as text too), an email address, or a whole URI such as spiffe://example.org/web.
+
+Not the address of a web page: there the host is what is looked for (RFC 9110 4.3.4)."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+_WEB = ("http", "https")
 _WILDCARD = re.compile(rf"\*\.(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL}")
 
 
@@ -37,6 +40,8 @@ def expected_name(name: PeerName) -> Chosen:
     if not isinstance(name, str):
         return Chosen("ip", name.packed)
     if "://" in name:
+        if name.partition("://")[0].lower() in _WEB:
+            raise UnusableInput(f"{name!r} is a URI; give the name of its host")
         return Chosen("uri", _comparable(general_name(name).value))
     text = name.strip("[]") if name.startswith("[") else name
     found = general_name(text.removesuffix("."))
