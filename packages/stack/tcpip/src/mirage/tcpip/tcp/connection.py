@@ -609,10 +609,16 @@ class Connection(Endpoint):
             at = self.ack_at
         if self.life_at < at:
             at = self.life_at
-        if self.keepalive and self.state.synchronized:
+        if self.keeps_alive:
             at = min(at, self.keepalive_at)
         if at < self.heap_at:
             self.tcp.wake_at(self, at)
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the timer of keep-alive runs. While data is under way that of retransmission does its work, and
+        when it has come this one is set again."""
+        return self.keepalive and self.state.synchronized and not self.sender.sent
 
     @property
     def keepalive_at(self) -> float:

@@ -54,6 +54,7 @@ _TCP: Final = 6
 _PORTS: Final = struct.Struct(">HH")
 _CHECKSUM_AT: Final = 16
 _CHALLENGES_PER_SECOND: Final = 100
+_SPARE_TIMERS: Final = 64
 _HARD: Final = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
 """What ends a connection that is being opened (RFC 1122 4.2.3.9)."""
 
@@ -318,7 +319,12 @@ class Tcp:
     def wake_at(self, connection: Connection, at: float) -> None:
         """Have a connection's timers looked at; each has at most one place in the heap that counts."""
         connection.heap_at = at
-        heapq.heappush(self._heap, (at, next(self._order), connection))
+        heap = self._heap
+        heapq.heappush(heap, (at, next(self._order), connection))
+        if len(heap) > 2 * len(self.connections) + _SPARE_TIMERS:
+            # Half of them do not count any more, and would stay for as long as a keep-alive is away: two hours.
+            heap[:] = [(c.heap_at, next(self._order), c) for c in self.all() if c.heap_at < inf]
+            heapq.heapify(heap)
 
     def poll(self, now: float) -> None:
         """Do what time asks for, and send all that is due."""

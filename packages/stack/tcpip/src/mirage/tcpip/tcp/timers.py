@@ -27,7 +27,7 @@ def expired(connection: Connection, now: float) -> None:
     if connection.life_at <= now and connection.state is not State.CLOSED:
         connection.tcp.counters["tcp.fin-wait-2-timeouts"] += 1
         connection.finish(None)
-    if connection.keepalive and connection.state.synchronized and connection.keepalive_at <= now:
+    if connection.keeps_alive and connection.keepalive_at <= now:
         _keepalive(connection, now)
     if connection.state is not State.CLOSED:
         connection.set_timer()
@@ -104,8 +104,6 @@ def _persist(connection: Connection, now: float) -> None:
 
 
 def _keepalive(connection: Connection, now: float) -> None:
-    if connection.sender.sent:
-        return  # the retransmission timer watches over it
     if connection.keepalive_since != connection.last_heard:
         connection.keepalive_since, connection.keepalive_tries = connection.last_heard, 0
     if connection.keepalive_tries >= connection.keepalive_limit:

@@ -1,0 +1,64 @@
+"""What bad luck and bad peers may cost: no timer that spins, no table that grows, no answer to each of many forgeries."""
+
+from __future__ import annotations
+
+from mirage.tcpip.settings import Settings
+from mirage.tcpip.tcp.state import State
+from mirage.tcpip.wire.tcp import ACK, FIN, PSH, RST, Segment, parse
+from pair import Host, Pair
+
+
+def segments(pair: Pair, host: Host) -> list[Segment]:
+    """What a host has sent so far."""
+    return [parse(memoryview(f)[34:]) for _, h, f in pair.log if h is host]
+
+
+def lose_everything(host: Host, frame: bytes) -> list[float]:
+    """A wire that was cut."""
+    return []
+
+
+def test_keep_alive_waits_while_data_is_under_way() -> None:
+    """RFC 9293 3.8.4: what is sent again asks already; the timer of keep-alive must not spin meanwhile."""
+    pair = Pair(left=Settings(user_timeout=30))
+    client, _ = pair.connect()
+    client.keepalive, client.keepalive_idle, client.keepalive_interval = True, 1.0, 1.0
+    pair.fate = lose_everything
+    client.write(b"into the void")
+    for _ in range(200):
+        if not pair.step(pair.now + 100):
+            break
+    assert client.state is State.CLOSED
+    assert 30 < pair.now < 200
+
+
+def test_the_heap_of_timers_holds_each_connection_once() -> None:
+    """A near deadline that comes and goes a thousand times leaves nothing of the distant one behind."""
+    pair = Pair(delay=0.001)
+    client, server = pair.connect()
+    client.keepalive = server.keepalive = True
+    for _ in range(1000):
+        client.write(b"a")
+        pair.wait(0.1)
+        server.read()
+    assert len(pair.left.tcp._heap) < 100
+    assert len(pair.right.tcp._heap) < 100
+
+
+def test_a_connection_that_is_over_is_not_kept_by_its_timer() -> None:
+    """Of connections with keep-alive, which would ask in two hours, few are left once they have been closed."""
+    pair = Pair(delay=0.001, left=Settings(time_wait=1))
+    listener = pair.right.tcp.listen(4, None, 80, 16)
+    for _ in range(200):
+        client = pair.start()
+        server = pair.accept(listener)
+        assert server is not None
+        client.keepalive = server.keepalive = True
+        client.write(b"a")
+        pair.wait(0.1)
+        server.read()
+        client.close()
+        server.close()
+        pair.wait(2)
+    for host in (pair.left, pair.right):
+        assert len({id(connection) for _, _, connection in host.tcp._heap}) < 80
