@@ -62,3 +62,39 @@ def test_a_connection_that_is_over_is_not_kept_by_its_timer() -> None:
         pair.wait(2)
     for host in (pair.left, pair.right):
         assert len({id(connection) for _, _, connection in host.tcp._heap}) < 80
+
+
+def test_two_ends_that_have_lost_each_other_do_not_answer_each_other_for_ever() -> None:
+    """RFC 9293 3.10.7.4 has each ACK beyond the window answered by an ACK: after forged data at both ends, or a
+    snapshot that goes on too late, that would never end."""
+    pair = Pair(delay=0.001)
+    client, server = pair.connect()
+    pair.wait(1)
+    for connection in (client, server):
+        connection.receiver.nxt += 100_000_000
+        connection.receiver.edge += 100_000_000
+    pair.log.clear()
+    client._acknowledge_now()
+    pair.wait(60)
+    assert 4 <= len(pair.log) <= 2 * 10 * 13
+    assert pair.left.counters["tcp.answers-withheld"] + pair.right.counters["tcp.answers-withheld"] > 0
+
+
+def test_one_connection_does_not_tell_of_another() -> None:
+    """CVE-2016-5696: a flood of forgeries at one connection changes nothing in how others are answered."""
+    pair = Pair(delay=0.001)
+    listener = pair.right.tcp.listen(4, None, 80, 16)
+    pairs = []
+    for _ in range(2):
+        client = pair.start()
+        server = pair.accept(listener)
+        assert server is not None
+        pairs.append((client, server))
+    nothing = memoryview(b"")
+    for client, server in pairs:
+        for _ in range(200):
+            at = (server.receiver.nxt + 1000) & 0xFFFFFFFF
+            server.segment(at, client.receiver.nxt & 0xFFFFFFFF, RST, 0, nothing, nothing, False, pair.now)
+        assert server.answered == 200
+        assert server.ack_due
+    assert pair.right.counters["tcp.challenge-acks"] == 20

@@ -35,6 +35,9 @@ _M: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 _QUICK_ACKS: Final = 16
 """Full segments that are acknowledged one by one, at first and after a loss."""
+_ANSWERS: Final = 10
+_ANSWERS_TIME: Final = 5.0
+"""RFC 5961 7: so many challenges in so many seconds."""
 _PAWS_IDLE: Final = 24 * 86400.0
 """After this much silence a timestamp may have wrapped (RFC 7323 5.5)."""
 
@@ -51,7 +54,8 @@ class Connection(Endpoint):
         "ack_at",
         "ack_due",
         "ack_octets",
-        "challenges",
+        "answered",
+        "answered_from",
         "closed_by_application",
         "corked",
         "cwr_due",
@@ -167,7 +171,9 @@ class Connection(Endpoint):
         """How many of the next full segments are acknowledged each at once (RFC 9293 3.8.6.3 allows every one): the
         peer has a small window, at first and after a loss, and what an odd segment waits for holds all of it up."""
         self.last_ack_sent = 0
-        self.challenges = 0
+        self.answered = 0
+        """How many segments that cannot be were answered since `answered_from`."""
+        self.answered_from = now
         # Time
         self.heap_at = inf
         self.life_at = inf
@@ -378,7 +384,8 @@ class Connection(Endpoint):
                 if payload:
                     self.quick_acks = _QUICK_ACKS
                     receiver.duplicate = receiver.duplicate or (start, start + len(payload))
-            self._acknowledge_now()
+            if payload or flags & FIN or self.may_answer():
+                self._acknowledge_now()
             if start != receiver.nxt or flags & SYN:
                 return
             payload, flags = payload[:0], flags & ~FIN  # the window is closed: its ACK counts all the same
@@ -453,9 +460,25 @@ class Connection(Endpoint):
         else:
             self.finish(ConnectionReset("the peer reset the connection"))
 
+    def may_answer(self) -> bool:
+        """Whether a segment that cannot be, and brings nothing, gets an ACK: ten in five seconds do (RFC 5961 7).
+
+        Two ends that have lost each other would answer each other's ACKs for ever. Each connection counts for itself: a
+        limit that they shared would tell one peer what somebody sends to another, and so which ports and numbers the
+        other has (CVE-2016-5696).
+        """
+        now = self.tcp.now
+        if now - self.answered_from >= _ANSWERS_TIME:
+            self.answered_from, self.answered = now, 0
+        self.answered += 1
+        if self.answered > _ANSWERS:
+            self.tcp.counters["tcp.answers-withheld"] += 1
+            return False
+        return True
+
     def _challenge(self) -> None:
         """An ACK that lets an honest peer find out what is wrong; few of them (RFC 5961 7)."""
-        if self.tcp.may_challenge():
+        if self.may_answer():
             self.tcp.counters["tcp.challenge-acks"] += 1
             self._acknowledge_now()
 

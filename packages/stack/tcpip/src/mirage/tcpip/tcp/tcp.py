@@ -53,7 +53,6 @@ __all__ = ["Listener", "Tcp"]
 _TCP: Final = 6
 _PORTS: Final = struct.Struct(">HH")
 _CHECKSUM_AT: Final = 16
-_CHALLENGES_PER_SECOND: Final = 100
 _SPARE_TIMERS: Final = 64
 _HARD: Final = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
 """What ends a connection that is being opened (RFC 1122 4.2.3.9)."""
@@ -85,8 +84,6 @@ class Tcp:
         self.numbers = InitialNumbers(random.generate)
         self.ports = PortChooser(random.generate)
         self.cookies = SynCookies(random.generate)
-        self._challenges = 0
-        self._challenges_from = now
         self._congestion = controller(settings.congestion_control)
         ip.receivers[_TCP] = self.packet
         ip.error_receivers[_TCP] = self.icmp_error
@@ -306,13 +303,6 @@ class Tcp:
             known.icmp_error(ConnectionRefused(text), True, error, now)
         else:
             known.icmp_error(Unreachable(text), False, error, now)
-
-    def may_challenge(self) -> bool:
-        """Whether another challenge ACK may be sent in this second (RFC 5961 7)."""
-        if self.now - self._challenges_from >= 1.0:
-            self._challenges_from, self._challenges = self.now, 0
-        self._challenges += 1
-        return self._challenges <= _CHALLENGES_PER_SECOND
 
     # Time
 

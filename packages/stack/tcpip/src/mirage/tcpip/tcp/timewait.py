@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..errors import NetworkFailure
@@ -17,12 +18,15 @@ _TCP = 6
 _CHECKSUM_AT = 16
 _M = 0xFFFFFFFF
 _HALF = 0x80000000
+_ANSWERS_APART = 0.5
+"""Seconds, as for a connection (RFC 5961 7)."""
 
 
 class TimeWait:
     """A small record in the place of the connection: it answers, and lets a newer connection take over."""
 
     __slots__ = (
+        "_answered_at",
         "_framer",
         "_nxt",
         "_offset",
@@ -41,6 +45,7 @@ class TimeWait:
         self.key = connection.key
         self.until = now + tcp.settings.time_wait
         self.loopback = connection.loopback
+        self._answered_at = -inf
         self._framer = connection.framer
         self._nxt = connection.sender.nxt
         self._rcv_nxt = connection.receiver.nxt
@@ -69,8 +74,15 @@ class TimeWait:
                 self._recent = stamps[0]
         if flags & FIN:
             self._tcp.extend(self, now)
-        if flags & (FIN | SYN) or payload or sequence != self._rcv_nxt & _M:
+        if flags & FIN or payload:
             self._answer(now)
+        elif flags & SYN or sequence != self._rcv_nxt & _M:
+            # Nothing that has to be heard: two ends that have lost each other must not answer each other for ever.
+            if now - self._answered_at >= _ANSWERS_APART:
+                self._answered_at = now
+                self._answer(now)
+            else:
+                self._tcp.counters["tcp.answers-withheld"] += 1
 
     def _answer(self, now: float) -> None:
         framer = self._framer
