@@ -40,12 +40,21 @@ def test_rfc4987_3_6_what_went_out_comes_back(
 
 
 def test_rfc4987_3_6_a_cookie_expires() -> None:
-    """After two slots it is worth nothing, until its five bits of slot come round, when it is still another MAC only
-    if the key were: a replay half an hour later is the price of five bits."""
+    """After two slots it is worth nothing, and when its five bits of slot come round neither."""
     makes = cookies()
     isn, _ = makes.make(LOCAL, 80, REMOTE, 4321, 1, 1460, 1000.0)
-    for later in (129, 300, 1000, 1900):
+    for later in (129, 300, 1000, 1900, 32 * 64, 33 * 64, 320 * 64):
+        makes.make(LOCAL, 80, REMOTE, 4322, 1, 1460, 1000.0 + later)  # others are good at that time
         assert makes.check(LOCAL, 80, REMOTE, 4321, 1, isn, 1000.0 + later) is None
+
+
+def test_rfc4987_3_6_none_is_looked_for_in_peace() -> None:
+    """Who was sent none, and nobody else either, cannot guess one however often he tries."""
+    makes, forges = cookies(), cookies()
+    isn, _ = forges.make(LOCAL, 80, REMOTE, 4321, 1, 1460, 1000.0)
+    assert makes.check(LOCAL, 80, REMOTE, 4321, 1, isn, 1000.0) is None
+    makes.make(LOCAL, 80, REMOTE, 4322, 1, 1460, 1000.0)
+    assert makes.check(LOCAL, 80, REMOTE, 4321, 1, isn, 1000.0) is not None
 
 
 def test_rfc4987_3_6_it_is_for_one_connection() -> None:

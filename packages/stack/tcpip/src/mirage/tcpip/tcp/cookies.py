@@ -7,6 +7,7 @@ comes back in TSecr; a peer without timestamps has neither window scaling nor SA
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple
 
 from .secrets import Draw, Secret
@@ -37,12 +38,17 @@ class Cookie(NamedTuple):
 
 
 class SynCookies:
-    """Makes and checks them, under a key of its own."""
+    """Makes and checks them, under a key of its own.
 
-    __slots__ = ("_secret",)
+    While none that was made can still be good none is looked for: somebody who tries all of a cookie's 24 bits, with
+    ACKs from an address that is not his, has the time of an attack only.
+    """
+
+    __slots__ = ("_secret", "_until")
 
     def __init__(self, draw: Draw) -> None:
         self._secret = Secret(draw)
+        self._until = -inf
 
     def make(
         self,
@@ -56,10 +62,11 @@ class SynCookies:
     ) -> tuple[int, int]:
         """The initial sequence number (32 bits) of a SYN-ACK to a SYN with sequence number `irs`, and the MSS that
         will be remembered."""
+        self._until = now + 2 * _SLOT
         index = max((n for n, size in enumerate(_MSS_TABLE) if size <= mss), default=0)
-        slot = int(now / _SLOT) % (1 << _SLOT_BITS)
+        slot = int(now / _SLOT)
         mac = self._mac(local, local_port, remote, remote_port, irs, slot, index)
-        return slot << 27 | index << _MAC_BITS | mac, _MSS_TABLE[index]
+        return slot % (1 << _SLOT_BITS) << 27 | index << _MAC_BITS | mac, _MSS_TABLE[index]
 
     @staticmethod
     def timestamp(clock: int, window_scale: int | None, sack: bool, ecn: bool) -> int:
@@ -89,10 +96,13 @@ class SynCookies:
         `irs` is SEG.SEQ - 1; `tsecr` the timestamp that the ACK echoes, already without this connection's offset if
         it was added after `timestamp`.
         """
-        slot = cookie >> 27 & 31
-        age = (int(now / _SLOT) - slot) % (1 << _SLOT_BITS)
+        if now > self._until:
+            return None
+        slot = int(now / _SLOT)
+        age = (slot - (cookie >> 27)) % (1 << _SLOT_BITS)
         if age > 1:
             return None
+        slot -= age
         index = cookie >> _MAC_BITS & 7
         if cookie & ((1 << _MAC_BITS) - 1) != self._mac(local, local_port, remote, remote_port, irs, slot, index):
             return None
@@ -104,5 +114,6 @@ class SynCookies:
     def _mac(
         self, local: bytes, local_port: int, remote: bytes, remote_port: int, irs: int, slot: int, index: int
     ) -> int:
-        numbers = local_port << 40 | remote_port << 24 | slot << 3 | index
-        return self._secret.hash(local, remote, numbers, irs & 0xFFFFFFFF) & ((1 << _MAC_BITS) - 1)
+        # The whole number of the slot, of which a cookie tells the last five bits: it is not good again half an hour on.
+        numbers = local_port << 40 | remote_port << 24 | index
+        return self._secret.hash(local, remote, numbers, irs & 0xFFFFFFFF, slot) & ((1 << _MAC_BITS) - 1)
