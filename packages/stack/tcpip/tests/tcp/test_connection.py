@@ -336,6 +336,29 @@ def test_time_wait_gives_way_to_a_newer_connection(nodelay: bool) -> None:
         assert isinstance(next(iter(pair.right.tcp.connections.values())), TimeWait)
 
 
+@pytest.mark.parametrize("ends_first", ["client", "server"])
+def test_a_newer_connection_begins_above_what_the_old_one_sent(ends_first: str) -> None:
+    """RFC 9293 3.10.7.4, RFC 6191: also where more was sent than the clock of initial numbers has gone on by."""
+    pair = Pair(delay=0.0001)
+    listener = pair.right.tcp.listen(4, None, 80, 8)
+    path = pair.left.ip.path(pair.right.ip.address, pair.now)
+    old = 0
+    for again in (False, True):
+        client = pair.left.tcp.connect(path, 80, 4000, pair.now)  # type: ignore[arg-type]
+        server = pair.accept(listener)
+        assert server is not None
+        first, second = (client, server) if ends_first == "client" else (server, client)
+        if again:
+            assert 0 < (first.sender.iss - old) & 0xFFFFFFFF < 0x80000000
+        data = bytes(3_000_000)
+        assert pair.transfer(first, second, data) == data
+        first.close()
+        pair.run(lambda second=second: second.eof)
+        second.close()
+        pair.wait(0.5)
+        old = first.sender.nxt & 0xFFFFFFFF
+
+
 def test_a_second_listener_is_refused() -> None:
     """One address and port, one listener; any address overlaps each."""
     pair = Pair()

@@ -72,8 +72,9 @@ class Listener(Endpoint):
             connection.abort()
         self._ready.clear()
 
-    def arrived(self, key: bytes, packet: Packet, segment: Segment, now: float) -> bool:
-        """A segment for no connection has come to this port (RFC 9293 3.10.7.2). False: it deserves a RST."""
+    def arrived(self, key: bytes, packet: Packet, segment: Segment, now: float, above: int | None = None) -> bool:
+        """A segment for no connection has come to this port (RFC 9293 3.10.7.2). False: it deserves a RST. `above` is
+        the last number of a connection in TIME-WAIT that a SYN takes the place of."""
         flags = segment.flags
         if flags & RST:
             return True
@@ -96,7 +97,7 @@ class Listener(Endpoint):
             passive.send_cookie(tcp, packet, segment, self.segment_limit, now)
         else:
             try:
-                self._adopt(passive.from_syn(tcp, key, packet, segment, now))
+                self._adopt(passive.from_syn(tcp, key, packet, segment, now, above))
             except NetworkFailure:
                 tcp.counters["tcp.syn-without-route"] += 1
         return True

@@ -23,10 +23,12 @@ _DEFAULT_MSS: Final = 536
 _M: Final = 0xFFFFFFFF
 
 
-def from_syn(tcp: Tcp, key: bytes, packet: Packet, segment: Segment, now: float) -> Connection:
+def from_syn(
+    tcp: Tcp, key: bytes, packet: Packet, segment: Segment, now: float, above: int | None = None
+) -> Connection:
     """A half-open connection for a SYN, whose SYN,ACK is due. Raises `NoRoute`, `LimitReached`."""
     path = tcp.ip.path(packet.source, now, local=packet.destination, interface=packet.interface)
-    connection = tcp.make(key, path, segment.destination_port, segment.source_port, now)
+    connection = tcp.make(key, path, segment.destination_port, segment.source_port, now, above=above)
     connection.state = State.SYN_RECEIVED
     connection.receiver.start(segment.sequence)
     handshake.agree(connection, parse_options(segment.options), segment.window, now)

@@ -53,6 +53,8 @@ __all__ = ["Listener", "Tcp"]
 _TCP: Final = 6
 _PORTS: Final = struct.Struct(">HH")
 _CHECKSUM_AT: Final = 16
+_ABOVE: Final = 250_000
+"""What the clock of initial sequence numbers goes on by in a second."""
 _SPARE_TIMERS: Final = 64
 _HARD: Final = {ErrorKind.PROTOCOL_UNREACHABLE, ErrorKind.PORT_UNREACHABLE, ErrorKind.PROHIBITED}
 """What ends a connection that is being opened (RFC 1122 4.2.3.9)."""
@@ -127,11 +129,13 @@ class Tcp:
             local_port = self._choose_port(path, remote_port)
         key = path.remote + path.local + _PORTS.pack(remote_port, local_port)
         known = self.connections.get(key)
+        above = None
         if isinstance(known, TimeWait):
+            above = known.sent_until
             self._forget_time_wait(known)
         elif known is not None:
             raise AddressInUse(f"there is a connection from port {local_port} to there already")
-        connection = self.make(key, path, local_port, remote_port, now)
+        connection = self.make(key, path, local_port, remote_port, now, above=above)
         connection.state = State.SYN_SENT
         connection.syn_due = True
         connection.ecn = self.settings.ecn
@@ -139,13 +143,24 @@ class Tcp:
         return connection
 
     def make(
-        self, key: bytes, path: Path, local_port: int, remote_port: int, now: float, *, iss: int | None = None
+        self,
+        key: bytes,
+        path: Path,
+        local_port: int,
+        remote_port: int,
+        now: float,
+        *,
+        iss: int | None = None,
+        above: int | None = None,
     ) -> Connection:
-        """A connection with nothing agreed on yet, in the table."""
+        """A connection with nothing agreed on yet, in the table. It begins at `iss`, or at a number of its own, which is
+        `above` the last one of a connection between the same two ports before (RFC 9293 3.10.7.4)."""
         settings = self.settings
         framer = Framer(path, local_port, remote_port)
         if iss is None:
             iss = self.numbers.isn(path.local, local_port, path.remote, remote_port, now)
+            if above is not None and (iss - above - 1) & 0xFFFFFFFF >= 0x80000000:
+                iss = (above + _ABOVE) & 0xFFFFFFFF  # faster than the clock of these numbers, much was sent
         mss = max(path.mtu - framer.overhead, 1)
         estimator = RttEstimator(settings.rto_initial, settings.rto_min, settings.rto_max)
         congestion = self._congestion(mss, settings.initial_window)
@@ -196,8 +211,10 @@ class Tcp:
             return
         key = packet.source + packet.destination + _PORTS.pack(segment.source_port, segment.destination_port)
         known = self.connections.get(key)
+        above = None
         if isinstance(known, TimeWait):
             if self._revives(known, segment):
+                above = known.sent_until
                 self._forget_time_wait(known)
                 known = None
             else:
@@ -229,7 +246,7 @@ class Tcp:
             forwarder = self.forwarders.get(packet.interface.name)
             taken = forwarder is not None and forwarder.arrived(key, packet, segment)
         else:
-            taken = listener is not None and listener.arrived(key, packet, segment, now)
+            taken = listener is not None and listener.arrived(key, packet, segment, now, above)
         if not taken:
             self._refuse(packet, segment, now)
 

@@ -101,6 +101,11 @@ class TimeWait:
         except NetworkFailure:
             return
 
+    @property
+    def sent_until(self) -> int:
+        """SND.NXT (32 bits): a connection that takes its place begins above it."""
+        return self._nxt & _M
+
     def may_be_followed_by(self, sequence: int, timestamps: tuple[int, int] | None) -> bool:
         """Whether a SYN with this sequence number and timestamp is newer than the old connection (RFC 6191 2)."""
         if self._timestamps and timestamps is not None and timestamps[0] != self._recent:
