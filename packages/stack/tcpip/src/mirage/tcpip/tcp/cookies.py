@@ -114,6 +114,6 @@ class SynCookies:
     def _mac(
         self, local: bytes, local_port: int, remote: bytes, remote_port: int, irs: int, slot: int, index: int
     ) -> int:
-        # The whole number of the slot, of which a cookie tells the last five bits: it is not good again half an hour on.
+        # The whole number of the slot, of which a cookie tells five bits: it is not good again half an hour later.
         numbers = local_port << 40 | remote_port << 24 | index
         return self._secret.hash(local, remote, numbers, irs & 0xFFFFFFFF, slot) & ((1 << _MAC_BITS) - 1)

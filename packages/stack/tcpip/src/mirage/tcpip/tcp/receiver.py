@@ -20,6 +20,9 @@ __all__ = ["Receiver"]
 _MAX_PIECES: Final = 2048
 """Pieces kept beyond gaps; more are dropped, so that tiny segments cannot take more memory than they carry."""
 
+_MANY: Final = 64
+"""Pieces that wait for the application before it is seen whether they are small."""
+
 _START_CAPACITY: Final = 256 * 1024
 
 
@@ -219,6 +222,11 @@ class Receiver:
         if count:
             chunks[0] = memoryview(chunks[0])[count:]
 
+    def _join(self) -> None:
+        """Make one piece of many small ones: each would cost more than it carries."""
+        if len(self.chunks) > _MANY + (self.readable >> 9):
+            self.chunks[:] = [b"".join(self.chunks)]
+
     def own(self) -> None:
         """Copy what is still a view, because the buffer under it will be used again."""
         self.chunks[:] = [chunk if type(chunk) is bytes else bytes(chunk) for chunk in self.chunks]
@@ -229,6 +237,8 @@ class Receiver:
         The edge moves on only by a good step, an MSS or half the capacity, so that the peer is not tempted to send
         crumbs (RFC 9293 3.8.6.2.2).
         """
+        if len(self.chunks) > _MANY:
+            self._join()
         nxt, edge, capacity, scale = self.nxt, self.edge, self.capacity, self.scale
         step = nxt + capacity - self.readable - edge
         moves = step >= mss or step >= capacity >> 1

@@ -36,6 +36,8 @@ _SAMPLES_APART: Final = 0.005
 """Seconds between round-trip samples while all is well: one in a round trip is enough (RFC 6298 3), and on a fast
 network round trips are short."""
 
+_SPARE_RECORDS: Final = 64
+
 _TICK: Final = 0.001
 """Seconds of a tick of the timestamp clock."""
 
@@ -385,8 +387,13 @@ class Sender:
 
     def _sack(self, blocks: list[tuple[int, int]], now: float) -> tuple[int, float | None]:
         """Mark what the blocks cover. Returns the octets newly covered and a round-trip time: the least, for what came
-        earlier may have been told in an acknowledgment that was lost."""
+        earlier may have been told in an acknowledgment that was lost.
+
+        Peers report whole segments, so there are never many more records than these; one that reports crumbs shall not
+        have us look through a list of a million for each acknowledgment (CVE-2019-11478).
+        """
         delivered, rtt = 0, None
+        limit = 2 * (self.nxt - self.una) // self.mss + _SPARE_RECORDS
         for left, right in blocks:
             left = max(left, self.una)
             if right <= left or right > self.nxt:
@@ -397,7 +404,9 @@ class Sender:
                 if record.start >= right:
                     break
                 if record.end > left and not record.sacked:
-                    if record.start < left:
+                    if (record.start < left or record.end > right) and len(sent) >= limit:
+                        pass
+                    elif record.start < left:
                         sent.insert(index + 1, record.split(left))
                     else:
                         if record.end > right:

@@ -153,8 +153,8 @@ class Tcp:
         iss: int | None = None,
         above: int | None = None,
     ) -> Connection:
-        """A connection with nothing agreed on yet, in the table. It begins at `iss`, or at a number of its own, which is
-        `above` the last one of a connection between the same two ports before (RFC 9293 3.10.7.4)."""
+        """A connection with nothing agreed on yet, in the table. It begins at `iss`, or at a number of its own that is
+        `above` the last one of an older connection between the same ports (RFC 9293 3.10.7.4)."""
         settings = self.settings
         framer = Framer(path, local_port, remote_port)
         if iss is None:

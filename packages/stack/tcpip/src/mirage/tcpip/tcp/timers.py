@@ -94,7 +94,12 @@ def _persist(connection: Connection, now: float) -> None:
     if sender.edge > sender.nxt:
         transmit.flush(connection, now)  # the window is open: the application held it back, and long enough
         return
-    if now - max(connection.last_heard, connection.progress_at) > connection.user_timeout:
+    heard = connection.progress_at
+    if not connection.closed_by_application:
+        # RFC 9293 3.8.6.1: as long as the peer answers, the application may wait. What it has closed it does not miss,
+        # and a peer must not make us keep it (RFC 6429 2).
+        heard = max(heard, connection.last_heard)
+    if now - heard > connection.user_timeout:
         _give_up(connection, now)
         return
     connection.tcp.counters["tcp.window-probes"] += 1

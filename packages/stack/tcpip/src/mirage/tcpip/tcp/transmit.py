@@ -91,8 +91,8 @@ def _new_data(connection: Connection, now: float) -> None:
     """Send what waits, in pieces as large as the device takes, as far as both windows and Nagle let it."""
     sender = connection.sender
     mss = _piece(sender.mss, connection.max_window)
-    if not sender.sent:
-        connection.progress_at = now
+    first = not sender.sent
+    if first:
         idle = now - connection.last_sent
         if idle > sender.rtt.rto:
             sender.congestion.on_idle(idle, sender.rtt.rto)
@@ -136,6 +136,8 @@ def _new_data(connection: Connection, now: float) -> None:
             break
     connection.more = False
     if sender.sent:
+        if first:
+            connection.progress_at = now
         if sender.timer is None or sender.timer is _PERSIST or sender.timer is _PROBE:
             sender.arm(now)
             connection.set_timer()
