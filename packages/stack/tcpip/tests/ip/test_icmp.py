@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from lone import (
@@ -20,9 +21,9 @@ from lone import (
     frame_udp,
     kind_of,
 )
-from mirage.tcpip import ConnectionRefused, MessageTooLong, Unreachable
+from mirage.tcpip import AddressUnavailable, ConnectionRefused, MessageTooLong, Unreachable
 from mirage.tcpip.udp import UdpEndpoint
-from mirage.tcpip.wire import icmp, ipv4, ipv6
+from mirage.tcpip.wire import icmp, ipv4, ipv6, tcp
 from mirage.tcpip.wire.checksum import ones_sum
 
 BOTH = pytest.mark.parametrize("version", [4, 6])
@@ -337,3 +338,36 @@ def test_what_claims_to_come_from_this_host() -> None:
     for source in (b"\x7f\0\0\1", OURS4):
         host.give(frame4(17, datagram, source))
     assert server.read() is None
+
+
+def test_rfc1122_3_2_1_3_a_broadcast_address_is_no_source() -> None:
+    """Whoever answered it would answer everybody: neither an echo, nor a RST, nor an ICMP error."""
+    host = known()
+    echo = icmp.build4(icmp.ECHO_REQUEST4, 0, REST, b"data")
+    for source in (b"\x0a\x09\0\xff", b"\xff\xff\xff\xff", b"\xe0\0\0\1"):
+        assert host.give(frame4(1, echo, source)) == []
+    assert host.counters["ip4.bad-source"] == 3
+
+
+@BOTH
+def test_rfc9293_must_63_tcp_hears_nobody_without_an_address(version: int) -> None:
+    """A SYN from 0.0.0.0 or ``::``: no half-open connection, and no answer to an address that nobody has."""
+    host = known()
+    host.stack.listen(80, version=version)
+    host.ip.add_route(
+        ip_network("0.0.0.0/0" if version == 4 else "::/0"), PEER4 if version == 4 else PEER6, host.interface
+    )
+    syn = tcp.build(4000, 80, 1, 0, tcp.SYN, 1000)
+    nobody, ours = (bytes(4), OURS4) if version == 4 else (bytes(16), OURS6)
+    total = 65535 - (ones_sum(nobody + ours) + 6 + len(syn) + ones_sum(syn)) % 65535
+    segment = syn[:16] + total.to_bytes(2, "big") + syn[18:]
+    assert host.give((frame4 if version == 4 else frame6)(6, segment, nobody)) == []
+    assert not host.stack.tcp.connections
+
+
+@pytest.mark.parametrize("address", ["224.0.0.1", "10.9.0.255", "255.255.255.255", "ff02::1", "ff0e::1"])
+def test_rfc9293_must_46_tcp_connects_to_one_host(address: str) -> None:
+    host = known()
+    with pytest.raises(AddressUnavailable):
+        host.stack.connect(address, 80, interface=host.interface)
+    assert host.out() == []

@@ -102,6 +102,36 @@ def test_rfc8200_4_2_an_unknown_option_is_answered_as_it_asks(kind: int, group: 
     assert [(f[54:56], f[58:62]) for f in sent] == [(b"\4\2", bytes([0, 0, 0, 42]))] * answers
 
 
+@pytest.mark.parametrize(("payload", "fields", "answer"), [
+    (bytes(15), (17, 0, True), b"\4\0" + bytes([0, 0, 0, 4])),
+    (bytes(16), (17, 65528, False), b"\4\0" + bytes([0, 0, 0, 42])),
+    (bytes(8), (6, 0, True), b"\4\3" + bytes(4)),
+    (bytes([17, 2, 0, 0, 0, 0, 0, 0]), (60, 0, True), b"\4\3" + bytes(4)),
+])  # fmt: skip
+def test_rfc8200_4_5_a_fragment_that_cannot_be_is_answered(
+    payload: bytes, fields: tuple[int, int, bool], answer: bytes
+) -> None:
+    """No multiple of eight octets, beyond 65535 octets, and a first one without all headers (RFC 7112 5)."""
+    host = Lone()
+    host.meet()
+    [sent] = host.give(frame6(44, ipv6.build_fragment(ipv6.Fragment6(*fields, 9)) + payload))
+    assert sent[54:56] + sent[58:62] == answer
+    assert host.counters["fragments.malformed"] == 1
+    assert host.ip.reassembly.next_deadline() == float("inf")
+
+
+def test_the_octets_that_wait_are_bounded() -> None:
+    """Also where packets that wait already get more fragments; the oldest give way."""
+    counters = Counters()
+    reassembly = Reassembly(Settings(max_fragments_octets=100_000), counters)
+    for at in range(0, 64_000, 1000):
+        for number in range(50):
+            key = (1, b"a", b"b", number, 17)
+            assert reassembly.add(key, at, memoryview(bytes(1000)), True, memoryview(b"packet"), 0.0) is None
+            assert reassembly._octets <= 100_000
+    assert counters["fragments.evicted"] > 0
+
+
 def test_what_waits_for_neighbours_is_bounded() -> None:
     """A mebibyte over all of them, however many do not answer; and it is free again when they were given up."""
     host = Lone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,25 @@ def test_a_half_open_connection_is_completed_by_the_other_stack() -> None:
     data = pair.random.randbytes(100_000)
     assert pair.transfer(client, server, data) == data
     assert pair.transfer(server, client, data) == data
+
+
+@given(
+    st.sampled_from([field.name for field in dataclasses.fields(ConnectionState)]),
+    st.one_of(st.none(), st.integers(), st.text(), st.floats(), st.lists(st.integers()), st.booleans()),
+)
+def test_a_state_from_elsewhere_is_taken_or_refused(name: str, value: object) -> None:
+    """Whatever stands in a field, nothing but `WireError` is raised, and what is taken can be gone on with."""
+    pair = Pair()
+    _, server = pair.connect()
+    told = json.loads(export(server, pair.now).to_json()) | {name: value}
+    server.vanish()
+    try:
+        state = ConnectionState.from_json(json.dumps(told))
+    except WireError:
+        return
+    if state.remote == pair.left.ip.address:
+        adopt(pair.right.tcp, state, pair.now)
+        pair.wait(1)
 
 
 def test_timestamps_go_on() -> None:

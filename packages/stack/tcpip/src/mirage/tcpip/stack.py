@@ -238,7 +238,12 @@ class Stack:
         local = None if local_address is None else packed(local_address)
         if local is not None and not any(local):
             local = None
-        path = self.ip.path(packed(address), now, local=local, interface=interface)
+        remote = packed(address)
+        path = self.ip.path(remote, now, local=local, interface=interface)
+        if self.ip.is_group(remote) or self.ip.is_broadcast(path.interface, remote):
+            raise AddressUnavailable(
+                "TCP is between two hosts (RFC 9293 MUST-46): not to a group or a broadcast address"
+            )
         return self.tcp.connect(path, port, local_port, now)
 
     def bind(

@@ -26,6 +26,10 @@ __all__ = ["Arrivals"]
 
 _ICMP4, _IGMP, _ICMP6 = 1, 2, 58
 _FRAGMENT_HEADER = 8
+_LENGTH_AT = 4
+"""Where the length of the payload stands in an IPv6 header."""
+_INCOMPLETE_CHAIN = 3
+"""RFC 7112 5: a first fragment that does not have all headers."""
 _ABOUT_ADDRESSES = (bytes([ndp.SOLICITATION]), bytes([ndp.ADVERTISEMENT]))
 
 
@@ -113,7 +117,9 @@ class Arrivals:
         if not mine:
             self._ip.counters["ip4.not-for-us"] += 1
             return
-        if header.source != bytes(4) and not self._ip.is_unicast(header.source):
+        if header.source != bytes(4) and (
+            not self._ip.is_unicast(header.source) or self._ip.is_broadcast(interface, header.source)
+        ):
             self._ip.counters["ip4.bad-source"] += 1
             return
         payload, checksum = packet[header.length :], meta.checksum
@@ -173,6 +179,11 @@ class Arrivals:
         payload, protocol, checksum = packet[inner.offset :], inner.protocol, meta.checksum
         if inner.fragment is not None and inner.protocol == ipv6.FRAGMENT:
             fragment = inner.fragment
+            if (problem := _unfit(packet, inner.offset, fragment)) is not None:
+                self._ip.counters["fragments.malformed"] += 1
+                code, pointer = problem
+                errors.report(self._ip, ErrorKind.PARAMETER_PROBLEM, about, now, code=code, pointer=pointer)
+                return
             key = (interface.index, header.source, header.destination, fragment.identification, -1)
             whole = self._ip.reassembly.add(key, fragment.offset, payload, fragment.more, packet, now)
             if whole is None:
@@ -265,6 +276,19 @@ class Arrivals:
         else:
             answer = icmp.build4(icmp.ECHO_REPLY4, 0, message.rest, message.body)
         path.send(packet.protocol, [answer], now, fragment=True)
+
+
+def _unfit(packet: memoryview, at: int, fragment: ipv6.Fragment6) -> tuple[int, int] | None:
+    """What is wrong with a fragment whose octets begin `at`: code and pointer of the Parameter Problem that tells of it
+    (RFC 8200 4.5); None for nothing."""
+    size = len(packet) - at
+    if fragment.more and size % 8:
+        return 0, _LENGTH_AT
+    if fragment.offset + size > 65535:
+        return 0, at - _FRAGMENT_HEADER + 2
+    if not fragment.offset and not ipv6.holds_headers(packet, fragment.next_header, at):
+        return _INCOMPLETE_CHAIN, 0
+    return None
 
 
 def _unfragmented(whole: Whole) -> memoryview:

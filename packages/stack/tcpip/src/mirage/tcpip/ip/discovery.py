@@ -154,5 +154,5 @@ def _redirected(ip: Ip, packet: Packet, message: Icmp, now: float) -> None:
         raise WireError("a redirect to what is no router (RFC 4861 8.1)")
     link = known.get(ndp.TARGET_LINK)
     gateway = None if target == destination else target
-    if ip.redirect(packet.interface, packet.source, destination, gateway, now) and link is not None:
+    if ip.redirect(packet.interface, packet.source, destination, gateway, now) and link and not link[0] & 1:
         ip.neighbours.heard(packet.interface, target, link[:6], now, solicited=False)

@@ -67,7 +67,8 @@ class Reassembly:
             return None
         partial = self._partial.get(key)
         if partial is None:
-            self._make_room(len(data))
+            if len(self._partial) >= self._settings.max_fragmented_packets:
+                self._evict()
             partial = self._partial[key] = _Partial(now + self._settings.reassembly_timeout)
         end = offset + len(data)
         known = partial.fragments
@@ -88,6 +89,9 @@ class Reassembly:
             self._counters["fragments.contradictory"] += 1
             self._drop(key)
             return None
+        while self._octets + len(data) + _OVERHEAD > self._settings.max_fragments_octets:
+            if self._evict() == key:
+                return None
         known.append((offset, bytes(data)))
         partial.octets += len(data)
         self._octets += len(data) + _OVERHEAD
@@ -101,15 +105,12 @@ class Reassembly:
             return Whole(payload, partial.first)
         return None
 
-    def _make_room(self, size: int) -> None:
-        """Keep within the caps: the oldest incomplete packets give way."""
-        settings = self._settings
-        while self._partial and (
-            len(self._partial) >= settings.max_fragmented_packets
-            or self._octets + size + _OVERHEAD > settings.max_fragments_octets
-        ):
-            self._counters["fragments.evicted"] += 1
-            self._drop(next(iter(self._partial)))
+    def _evict(self) -> Key:
+        """Keep within the caps: the oldest incomplete packet gives way."""
+        oldest = next(iter(self._partial))
+        self._counters["fragments.evicted"] += 1
+        self._drop(oldest)
+        return oldest
 
     def _drop(self, key: Key) -> None:
         partial = self._partial.pop(key)

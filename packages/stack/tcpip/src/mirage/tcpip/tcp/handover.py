@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WireError
@@ -93,6 +93,10 @@ class ConnectionState:
 
     def check(self) -> None:
         """Raises `WireError` when this cannot be the state of a connection."""
+        for field in fields(self):
+            kind, wanted = type(getattr(self, field.name)).__name__, getattr(field.type, "__name__", field.type)
+            if kind != wanted:
+                raise WireError(f"`{field.name}` of an exported connection is a {kind}, and should be a {wanted}")
         numbers = (self.send_unacknowledged, self.send_next, self.receive_next, self.receive_edge)
         ports = (self.local_port, self.remote_port)
         if self.state not in {s.value for s in _STATES}:
@@ -101,6 +105,10 @@ class ConnectionState:
             raise WireError("the addresses of an exported connection are of two versions, or of none")
         if not all(0 <= n <= _M for n in numbers) or not all(0 < p < 65536 for p in ports):
             raise WireError("a number of an exported connection is out of its range")
+        if not (0 < self.peer_mss < 65536 and 0 <= self.timestamp_recent <= _M and 0 <= self.timestamp_now <= _M):
+            raise WireError("a size or a timestamp of an exported connection is out of its range")
+        if not 0 <= self.send_window <= 65535 << 14 or (self.receive_edge - self.receive_next) & _M > 65535 << 14:
+            raise WireError("a window of an exported connection is larger than any can be (RFC 7323 2.3)")
         if not 0 <= self.send_scale <= 14 or not 0 <= self.receive_scale <= 14:
             raise WireError("a window scale of an exported connection is above 14 (RFC 7323 2.3)")
         flying = (self.send_next - self.send_unacknowledged) & _M

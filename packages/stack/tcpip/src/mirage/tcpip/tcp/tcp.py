@@ -204,8 +204,8 @@ class Tcp:
         except WireError:
             self.counters["tcp.malformed"] += 1
             return
-        if packet.group:
-            return  # TCP is between two (RFC 9293 MUST-57)
+        if packet.group or not any(packet.source):
+            return  # TCP is between two that have addresses (RFC 9293 MUST-57, MUST-63)
         if not packet.checksum and self._bad_checksum(packet):
             self.counters["tcp.bad-checksum"] += 1
             return

@@ -7,12 +7,26 @@ from typing import NamedTuple
 
 from ..errors import WireError
 
-__all__ = ["FRAGMENT", "HEADER", "Fragment6", "Header6", "Payload6", "build", "build_fragment", "parse", "walk"]
+__all__ = [
+    "FRAGMENT",
+    "HEADER",
+    "Fragment6",
+    "Header6",
+    "Payload6",
+    "build",
+    "build_fragment",
+    "holds_headers",
+    "parse",
+    "walk",
+]
 
 HEADER = 40
 HOP_BY_HOP, ROUTING, FRAGMENT, NO_NEXT, DESTINATION = 0, 43, 44, 59, 60
 _MAX_EXTENSIONS = 8
 """More extension headers than anybody has a use for cost only work (RFC 8504 5.3)."""
+
+_TRANSPORTS = {6: 20, 17: 8, 58: 4}
+"""Octets of the headers of TCP, UDP and ICMPv6."""
 
 _LAYOUT = struct.Struct(">IHBB16s16s")
 _FRAGMENT = struct.Struct(">BBHI")
@@ -130,6 +144,21 @@ def walk(packet: memoryview, first: int) -> Payload6:
         else:
             return Payload6(protocol, at, fragment, pointer)
     raise WireError(f"an IPv6 packet with over {_MAX_EXTENSIONS} extension headers")
+
+
+def holds_headers(packet: memoryview, protocol: int, at: int) -> bool:
+    """Whether a first fragment has all headers, that of the transport included (RFC 7112 5, RFC 8200 4.5): where it has
+    not, whoever looks at packets on the way has not seen what they are.
+
+    `protocol` is the number in the fragment header, `at` what follows that header.
+    """
+    for _ in range(_MAX_EXTENSIONS):
+        if protocol not in {HOP_BY_HOP, DESTINATION, ROUTING}:
+            break
+        if at + 8 > len(packet):
+            return False
+        protocol, at = packet[at], at + (packet[at + 1] + 1) * 8
+    return at + _TRANSPORTS.get(protocol, 0) <= len(packet)
 
 
 def _check_options(packet: memoryview, at: int, end: int) -> None:
