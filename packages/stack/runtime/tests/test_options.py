@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 
 import pytest
@@ -114,3 +115,38 @@ def test_notsent_lowat(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     serving = server.spawn(serve())
     loop.run_until_complete(client.spawn(ask()))
     assert loop.run_until_complete(serving) == size
+
+
+def test_what_a_listener_was_told_holds_for_who_comes(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """As on Linux, and TCP_INFO as struct tcp_info: its first octet is the state."""
+    server, client = hosts
+    ready = asyncio.Event()
+
+    async def serve() -> bytes:
+        listener = listening(loop)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(_TCP, socket.TCP_KEEPIDLE, 5)
+        listener.setsockopt(_TCP, socket.TCP_USER_TIMEOUT, 7000)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTCONN)):
+            listener.getsockopt(_TCP, socket.TCP_INFO, 104)
+        ready.set()
+        sock, _ = await loop.sock_accept(listener)
+        assert sock.getsockopt(_TCP, socket.TCP_KEEPIDLE) == 5
+        connection = sock.endpoint
+        assert connection.keepalive
+        assert (connection.keepalive_idle, connection.user_timeout) == (5.0, 7.0)
+        info = sock.getsockopt(_TCP, socket.TCP_INFO, 104)
+        assert isinstance(info, bytes)
+        assert len(info) == 104
+        return bytes(info[:1])
+
+    async def ask() -> None:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        await asyncio.sleep(1)
+
+    serving = server.spawn(serve())
+    loop.run_until_complete(client.spawn(ask()))
+    assert loop.run_until_complete(serving) == b"\1"

@@ -45,7 +45,16 @@ class DatagramTransport(transports.DatagramTransport):
         if self._lost:
             return
         self._made = True
-        self._protocol.connection_made(self)
+        try:
+            self._protocol.connection_made(self)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if waiter is None or waiter.done():
+                self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
+            else:
+                waiter.set_exception(error)
+            return
         if not self._closing:
             self.news()
         if waiter is not None and not waiter.done():

@@ -46,11 +46,15 @@ class DhcpClient:
         self._stack = stack
         self._interface = interface
         self._names = names
+        self._mtu = interface.mtu
         self._lease: dhcp.Lease | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._endpoint = stack.bind(dhcp.CLIENT_PORT, version=4, interface=interface, reuse=True)
         self._endpoint.broadcast = True
         self._endpoint.owner = self
+        self._others = stack.ip.on_duplicate
+        """Who else wants to hear of duplicate addresses."""
+        stack.ip.on_duplicate = self._duplicate
         self.client.start(loop.time())
         self._turn()
 
@@ -69,8 +73,20 @@ class DhcpClient:
             self._timer.cancel()
         self._endpoint.owner = None
         self._endpoint.close()
+        if self._stack.ip.on_duplicate == self._duplicate:
+            self._stack.ip.on_duplicate = self._others
         if self._lease is not None:
             self._drop(self._lease)
+
+    def _duplicate(self, interface: Interface, address: bytes) -> None:
+        """The stack has given an address up, because another host has it (RFC 5227 2.1): the server has to know, and to
+        give another one (RFC 2131 section 3.1.5)."""
+        if self._others is not None:
+            self._others(interface, address)
+        lease = self.client.lease
+        if interface is self._interface and lease is not None and lease.address.packed == address:
+            self.client.decline(self._loop.time())
+            self._loop.call_soon(self._turn)
 
     def restart(self) -> None:
         """Ask whether the lease still holds, as after a resume from a snapshot (RFC 2131 section 3.2)."""
@@ -118,10 +134,18 @@ class DhcpClient:
             gateway = route.router if int(route.router) else None
             with contextlib.suppress(NetworkFailure):
                 ip.add_route(route.destination, gateway, interface)
+        self._limit(lease.mtu)
         if self._names is not None and lease.dns_servers:
             self._names.configure(map(str, lease.dns_servers), lease.search)
         self._lease = lease
         self.bound.set()
+
+    def _limit(self, mtu: int | None) -> None:
+        """What a packet may have on this network: what the lease says (RFC 2132 5.1), never more than the device."""
+        mtu = self._mtu if mtu is None else min(mtu, self._mtu)
+        if mtu != self._interface.mtu:
+            self._interface.mtu = mtu
+            self._stack.ip.routes.touch()
 
     def _drop(self, lease: dhcp.Lease, keep: bool = False) -> None:
         ip, interface = self._stack.ip, self._interface
@@ -129,6 +153,7 @@ class DhcpClient:
             ip.remove_route(route.destination, route.router if int(route.router) else None, interface)
         if not keep:
             ip.remove_address(interface, lease.address.packed)
+            self._limit(None)
             self._lease = None
             self.bound.clear()
 

@@ -165,7 +165,7 @@ def _getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> list[AddressInfo]:
-    return _current().resolver.getaddrinfo_now(host, port, family, type, proto, flags)
+    return _current().resolver.getaddrinfo_now(_current().numbered(host), port, family, type, proto, flags)
 
 
 def _getnameinfo(sockaddr: SocketAddress, flags: int) -> tuple[str, str]:

@@ -255,7 +255,16 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> list[AddressInfo]:
         """As `socket.getaddrinfo`, by the stack's resolver."""
-        return await self.resolver.getaddrinfo(host, port, family, type, proto, flags)
+        return await self.resolver.getaddrinfo(self.numbered(host), port, family, type, proto, flags)
+
+    def numbered(self, host: Any) -> Any:
+        """``fe80::1%eth0`` with the interface's number in the place of its name, as `Resolver` takes it."""
+        if isinstance(host, str) and "%" in host:
+            address, _, zone = host.partition("%")
+            interface = self.stack.interfaces.get(zone)
+            if interface is not None:
+                return f"{address}%{interface.index}"
+        return host
 
     async def getnameinfo(self, sockaddr: SocketAddress, flags: int = 0) -> tuple[str, str]:
         """As `socket.getnameinfo`, by the stack's resolver."""
@@ -413,6 +422,8 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             return await super().create_datagram_endpoint(protocol_factory, local_addr, remote_addr, family=family)
         else:
             sock = await self._datagram_socket(local_addr, remote_addr, family, proto, flags, bool(reuse_port))
+            if allow_broadcast:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         protocol = protocol_factory()
         waiter = self.create_future()
         transport = DatagramTransport(self, sock, protocol)

@@ -8,8 +8,11 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from mirage.tcpip.tcp.connection import Connection
+from mirage.tcpip.tcp.describe import describe
 from mirage.tcpip.tcp.listener import Listener
+from mirage.tcpip.udp import UdpEndpoint
 
+from . import _multicast
 from .errors import os_error, plain
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ _REMEMBERED = {
     (_SOCKET, socket.SO_RCVBUF),
     (_SOCKET, socket.SO_OOBINLINE),
     (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
+    (socket.IPPROTO_IP, socket.IP_TOS),
+    (socket.IPPROTO_IPV6, socket.IPV6_TCLASS),
     (_TCP, socket.TCP_NODELAY),
     (_TCP, socket.TCP_KEEPIDLE),
     (_TCP, socket.TCP_KEEPINTVL),
@@ -40,6 +45,7 @@ _REMEMBERED = {
     (_TCP, socket.TCP_MAXSEG),
     (_TCP, socket.TCP_NOTSENT_LOWAT),
 }
+_CLASSES = {(socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
 _SEGMENTS = range(88, 32768)
 """What TCP_MAXSEG may be, as on Linux; 0 takes it back before there is a connection."""
 _DEFAULT_SEGMENT = 536
@@ -56,6 +62,8 @@ def put(sock: StackSocket, level: int, option: int, value: int | bytes | None) -
         if on:
             sock.options[key] = seconds
         return
+    if level in _multicast.LEVELS and _multicast.put(sock, key, value or 0):
+        return
     if key not in _REMEMBERED:
         raise plain(errno.ENOPROTOOPT)
     number = int.from_bytes(value, "little") if isinstance(value, bytes) else int(value or 0)
@@ -68,6 +76,8 @@ def put(sock: StackSocket, level: int, option: int, value: int | bytes | None) -
         sock.endpoint.segment_limit = number
     if isinstance(sock.endpoint, Connection):
         _apply_one(sock.endpoint, key, number)
+    elif isinstance(sock.endpoint, UdpEndpoint):
+        _multicast.apply_one(sock, sock.endpoint, key, number)
 
 
 def apply(sock: StackSocket, connection: Connection) -> None:
@@ -77,7 +87,9 @@ def apply(sock: StackSocket, connection: Connection) -> None:
 
 
 def _apply_one(connection: Connection, key: tuple[int, int], number: int) -> None:
-    if key == (_TCP, socket.TCP_NODELAY):
+    if key in _CLASSES:
+        connection.framer.traffic_class = number & 0xFC  # the other two bits are ECN's (RFC 3168 5)
+    elif key == (_TCP, socket.TCP_NODELAY):
         connection.nodelay = bool(number)
         connection.schedule()
     elif key == (_TCP, socket.TCP_CORK):
@@ -106,7 +118,14 @@ def get(sock: StackSocket, level: int, option: int, size: int) -> Any:
     if key == (_SOCKET, socket.SO_LINGER):
         found = (1, sock.options[key]) if key in sock.options else (0, 0)
         return _LINGER.pack(*found)[: size or None]
-    if key == (_SOCKET, socket.SO_ERROR):
+    if key == (_TCP, socket.TCP_INFO):
+        if not isinstance(endpoint, Connection):
+            raise plain(errno.ENOTCONN)
+        packed = describe(endpoint, sock.loop.time()).pack()
+        return packed[:size] if size else int.from_bytes(packed[:4], "little")
+    if (known := _multicast.get(sock, key)) is not None:
+        value = known
+    elif key == (_SOCKET, socket.SO_ERROR):
         error = endpoint.error if isinstance(endpoint, Connection) else None
         value = (os_error(error).errno or 0) if error is not None else 0
     elif key == (_SOCKET, socket.SO_TYPE):

@@ -24,11 +24,12 @@ from mirage.tcpip.tcp.listener import Listener
 from mirage.tcpip.tcp.state import State
 from mirage.tcpip.udp import UdpEndpoint
 
-from . import _options
+from . import _multicast, _options
 from ._addresses import SocketAddress, family_of, octets, to_tuple
 from .errors import os_error, plain
 
 if TYPE_CHECKING:
+    from mirage.tcpip.ip.interface import Interface
     from mirage.tcpip.stack import Stack
 
     from ._loop import StackEventLoop
@@ -59,6 +60,7 @@ class StackSocket:
         "closed",
         "context",
         "family",
+        "joined",
         "options",
         "proto",
         "type",
@@ -81,6 +83,8 @@ class StackSocket:
         self.type = socket.SocketKind(kind)
         self.proto = proto or _KINDS[self.type]
         self.options: dict[tuple[int, int], int] = {}
+        self.joined: list[tuple[bytes, Interface | None]] = []
+        """Multicast groups, and on which interface; None for the first."""
         self.closed = False
         self.context = contextvars.copy_context()
         self._loop = loop
@@ -126,7 +130,7 @@ class StackSocket:
         endpoint = self._endpoint
         if isinstance(endpoint, Connection):
             framer = endpoint.framer
-            return to_tuple(self.family, framer.path.local, framer.local_port)
+            return to_tuple(self.family, framer.path.local, framer.local_port, self._scope(framer.path.local))
         if isinstance(endpoint, Listener):
             return to_tuple(self.family, endpoint.address, endpoint.port)
         if endpoint is not None:
@@ -141,7 +145,8 @@ class StackSocket:
         self._check_open()
         endpoint = self._endpoint
         if isinstance(endpoint, Connection) and endpoint.state is not State.SYN_SENT:
-            return to_tuple(self.family, endpoint.framer.path.remote, endpoint.framer.remote_port)
+            remote = endpoint.framer.path.remote
+            return to_tuple(self.family, remote, endpoint.framer.remote_port, self._scope(remote))
         if self._remote is not None and self.type == socket.SOCK_DGRAM:
             return to_tuple(self.family, *self._remote)
         raise plain(errno.ENOTCONN)
@@ -234,7 +239,8 @@ class StackSocket:
         accepted = StackSocket.of(self._loop, connection)
         accepted._timeout = socket.getdefaulttimeout()
         connection.owner = accepted
-        connection.nodelay = bool(self.options.get((socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        accepted.options.update(self.options)  # as on Linux
+        _options.apply(accepted, connection)
         return accepted, accepted.getpeername()
 
     def accept_connection(self) -> Connection:
@@ -519,6 +525,13 @@ class StackSocket:
     def _own(self, endpoint: Connection | Listener | UdpEndpoint) -> None:
         self._endpoint = endpoint
         endpoint.owner = self
+        if isinstance(endpoint, UdpEndpoint):
+            _multicast.apply(self, endpoint)
+
+    def _scope(self, address: bytes) -> int:
+        """The scope of an address of this socket's connection."""
+        interface = self._endpoint.framer.path.interface if isinstance(self._endpoint, Connection) else None
+        return self._loop.scope_of(address, interface)
 
     def _connection(self) -> Connection:
         self._check_open()

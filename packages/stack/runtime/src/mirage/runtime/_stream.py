@@ -360,10 +360,10 @@ class StreamTransport(transports._FlowControlMixin, transports.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """``socket``, ``sockname`` and ``peername``, as asyncio has them."""
         framer = self._connection.framer
-        if name == "peername":
-            return to_tuple(family_of(framer.path.remote), framer.path.remote, framer.remote_port)
-        if name == "sockname":
-            return to_tuple(family_of(framer.path.local), framer.path.local, framer.local_port)
+        if name in {"peername", "sockname"}:
+            path, port = framer.path, framer.remote_port if name == "peername" else framer.local_port
+            address = path.remote if name == "peername" else path.local
+            return to_tuple(family_of(address), address, port, self._loop.scope_of(address, path.interface))
         if name == "socket":
             return self._transport_socket()
         return super().get_extra_info(name, default)

@@ -68,6 +68,7 @@ class UdpEndpoint(Endpoint):
         "interface",
         "local",
         "multicast_hop_limit",
+        "multicast_interface",
         "multicast_loop",
         "port",
         "remote",
@@ -94,6 +95,8 @@ class UdpEndpoint(Endpoint):
         self.hop_limit: int | None = None
         self.multicast_hop_limit = 1
         """RFC 1112 6.1: groups reach no further than the link unless asked."""
+        self.multicast_interface: Interface | None = None
+        """What goes to groups goes out of it; None: where the routes lead, or the first."""
         self.multicast_loop = True
         """Whether what is sent to a group comes to the members on this host too (RFC 1112 6.1)."""
         self.dont_fragment = False
@@ -299,6 +302,8 @@ class Udp:
         now = self.ip.now if now is None else now
         group = self.ip.is_group(remote)
         source = None if group or (endpoint.local and self.ip.is_group(endpoint.local)) else endpoint.local
+        if group and interface is None:
+            interface = endpoint.multicast_interface
         path = self.ip.path(remote, now, local=source, interface=interface)
         if not endpoint.broadcast and self.ip.is_broadcast(path.interface, remote):
             raise AddressUnavailable("a broadcast address: set `broadcast` on the endpoint if that is meant")
