@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lone import OURS4, OURS6, PEER4, PEER6, PEER_MAC, QUIET, Lone, frame4, frame6, frame_udp
 from mirage.tcpip import AddressInUse, AddressUnavailable, LimitReached, MessageTooLong, NotConnected
+from mirage.tcpip.tcp.isn import EPHEMERAL_PORTS
 from mirage.tcpip.wire import ethernet
 from mirage.tcpip.wire.checksum import ones_sum
 from mirage.types import Checksum, FrameMeta, Offload
@@ -238,3 +240,14 @@ def test_padding_and_lengths() -> None:
     host.give(frame4(17, b"short"))
     assert host.counters["udp.malformed"] == 3
     assert PEER_MAC
+
+
+@BOTH
+def test_rfc5452_9_2_nobody_can_tell_the_next_port(version: int) -> None:
+    """Where a question to a name server comes from is half of what keeps forged answers out."""
+    host = Lone()
+    ports = [host.stack.bind(version=version).port for _ in range(200)]
+    assert len(set(ports)) == 200
+    steps = [(after - before) % len(EPHEMERAL_PORTS) for before, after in pairwise(ports)]
+    assert max(map(steps.count, steps)) <= 3
+    assert max(ports) - min(ports) > 20_000

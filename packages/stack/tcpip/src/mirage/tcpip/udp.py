@@ -259,7 +259,7 @@ class Udp:
         if self._count >= self.settings.max_udp_endpoints:
             raise LimitReached(f"there are {self._count} UDP endpoints, as many as Settings.max_udp_endpoints allows")
         if port == 0:
-            chosen = self._ports.choose(local or b"", b"", 0, lambda p: (version, p) in self._bound)
+            chosen = self._ports.any(lambda p: (version, p) in self._bound)
             if chosen is None:
                 raise LimitReached("all local UDP ports are taken")
             port = chosen

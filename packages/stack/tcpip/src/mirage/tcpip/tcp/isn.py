@@ -41,11 +41,13 @@ class InitialNumbers:
 
 
 class PortChooser:
-    """RFC 6056 3.3.3, algorithm 3: ports go up one by one for each destination, from a place that is a secret."""
+    """Ephemeral ports. For connections RFC 6056 3.3.3, algorithm 3: ports go up one by one for each destination, from a
+    place that is a secret, so that none comes again soon. For datagrams any, by chance."""
 
-    __slots__ = ("_counters", "_ports", "_secret")
+    __slots__ = ("_counters", "_draw", "_ports", "_secret")
 
     def __init__(self, draw: Draw, ports: range = EPHEMERAL_PORTS) -> None:
+        self._draw = draw
         self._secret = Secret(draw)
         self._ports = ports
         # RFC 6056 3.3.4: several counters, so that connecting here tells little about who else connects where. Of a
@@ -60,6 +62,17 @@ class PortChooser:
         for _ in range(count):
             port = self._ports[(place + self._counters[slot]) % count]
             self._counters[slot] += 1
+            if not taken(port):
+                return port
+        return None
+
+    def any(self, taken: Callable[[int], bool]) -> int | None:
+        """A port by chance that is not `taken` (RFC 6056 3.3.1), or None when all are: who has seen one cannot tell the
+        next, from which a question to a name server may go (RFC 5452 9.2)."""
+        count = len(self._ports)
+        start = int.from_bytes(self._draw(4), "big")
+        for number in range(count):
+            port = self._ports[(start + number) % count]
             if not taken(port):
                 return port
         return None
