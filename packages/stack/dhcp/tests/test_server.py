@@ -441,3 +441,15 @@ def test_settings_that_cannot_be(network: Network, hint: str) -> None:
         Server([network])
     with pytest.raises(BadConfiguration, match="network"):
         Server([])
+
+
+def test_addresses_that_are_asked_for_again_are_capped_too() -> None:
+    """Who makes up identifiers and says that he had an address before gets no more than who asks for one."""
+    server = Server([NET], limits=Limits(max_per_hardware=2))
+    kinds = [
+        answer(server, ask(MessageType.REQUEST, 1, client_id=bytes([0, number]), requested_address=FIRST + number)).type
+        for number in range(4)
+    ]
+    assert kinds == [MessageType.ACK, MessageType.ACK, MessageType.NAK, MessageType.NAK]
+    assert server.pools[0].counters["refused.too-many"] == 2
+    assert lease(server, 2) == FIRST + 2, "there is one for somebody else"

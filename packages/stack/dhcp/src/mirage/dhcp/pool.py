@@ -145,15 +145,21 @@ class Pool:
         own = self.of_client(client)
         if own is not None and self.permits(own.address, client, hardware) and self.is_free(own.address, client, now):
             return own.address
-        # Whoever makes up identifiers, but not hardware addresses, gets so many addresses.
+        if not self.has_room(hardware, now):
+            return None
+        if wanted is not None and self.permits(wanted, client, hardware) and self.is_free(wanted, client, now):
+            return wanted
+        return self._any_address(now)
+
+    def has_room(self, hardware: bytes, now: float) -> bool:
+        """Whether a client that has no address yet may get one: whoever makes up identifiers, but no hardware
+        addresses, gets so many."""
         if self._per_hardware[hardware] >= self.max_per_hardware or self._offers >= self.max_offers:
             self._tidy(now)
             if self._per_hardware[hardware] >= self.max_per_hardware or self._offers >= self.max_offers:
                 self.counters["refused.too-many"] += 1
-                return None
-        if wanted is not None and self.permits(wanted, client, hardware) and self.is_free(wanted, client, now):
-            return wanted
-        return self._any_address(now)
+                return False
+        return True
 
     def _any_address(self, now: float) -> IPv4Address | None:
         for address in self._never_used:

@@ -216,7 +216,8 @@ class Server:
         mine = binding is not None and binding.address == address and binding.standing is not Standing.DECLINED
         reserved = pool.reserved_for(client, message.hardware)
         permitted = pool.permits(address, client, message.hardware) and reserved in {None, address}
-        if permitted and (mine or (self._may_adopt(binding) and server is None)) and pool.is_free(address, client, now):
+        adopted = server is None and self._may_adopt(binding) and pool.has_room(message.hardware, now)
+        if permitted and (mine or adopted) and pool.is_free(address, client, now):
             self._grant(pool, address, message, now)
         elif mine or binding is not None or server is not None or self.limits.authoritative:
             self._refuse(pool, message, f"{address} is not yours")
