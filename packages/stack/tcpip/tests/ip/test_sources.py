@@ -169,3 +169,13 @@ def test_lifetimes_of_given_addresses() -> None:
     host.wait(11)
     assert not host.ip.is_local(address)
     assert host.ip.path(octets("10.9.0.1"), host.now).local == OURS4
+
+
+def test_paths_are_capped_and_counted() -> None:
+    """To whomever is talked to: the one that was used least lately is forgotten."""
+    host = Lone(replace(QUIET, max_paths=4))
+    for number in range(1, 10):
+        host.ip.path(bytes([10, 9, 0, number + 10]), host.now)
+        host.ip.remember_mtu(bytes([10, 9, 0, number + 10]), 1000, host.now + 10)
+    assert len(host.ip._paths) == len(host.ip.path_mtus) == 4
+    assert host.counters["paths.evicted"] == host.counters["paths.mtus-evicted"] == 5

@@ -143,6 +143,7 @@ def test_limits() -> None:
         endpoint = host.stack.bind(version=4)
     with pytest.raises(LimitReached):
         host.stack.bind(version=4)
+    assert host.counters["udp.too-many-endpoints"] == 1
     endpoint.close()
     endpoint.close()
     host.stack.bind(version=4)

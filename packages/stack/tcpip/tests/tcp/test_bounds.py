@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mirage.tcpip.settings import Settings
 from mirage.tcpip.tcp.state import State
-from mirage.tcpip.wire.tcp import RST
+from mirage.tcpip.wire.tcp import ACK, RST, Options, build_options
 from pair import Host, Pair
 
 
@@ -142,3 +142,16 @@ def test_selective_acknowledgments_of_single_octets_do_not_cut_records_up() -> N
     assert len(sender.sent) < 300
     sender.on_ack(sender.una, [(sender.una + mss, sender.nxt)], True, None, False, False, pair.now)
     assert sender.sacked >= sender.nxt - sender.una - mss, "and what is told later counts as before"
+
+
+def test_pieces_beyond_a_gap_are_capped_and_counted() -> None:
+    """Segments of one octet with holes between them take no more places than there are, and what is dropped shows."""
+    pair = Pair()
+    _, server = pair.connect()
+    stamps = memoryview(build_options(Options(timestamps=(server.timestamp_recent, 0))))
+    for number in range(3000):
+        at = (server.receiver.nxt + 1 + 2 * number) & 0xFFFFFFFF
+        acknowledgment = server.sender.nxt & 0xFFFFFFFF
+        server.segment(at, acknowledgment, ACK, 1000, memoryview(b"x"), stamps, False, pair.now)
+    assert len(server.receiver.ranges) == 2048
+    assert pair.right.counters["tcp.pieces-dropped"] == 3000 - 2048

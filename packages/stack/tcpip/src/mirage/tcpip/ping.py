@@ -142,6 +142,7 @@ class Pings:
     def open(self, remote: bytes, interface: Interface | None = None) -> Ping:
         """A ping with an identifier of its own. Raises `LimitReached`."""
         if len(self._open) >= _MAX_PINGS:
+            self.counters["ping.too-many"] += 1
             raise LimitReached(f"there are {_MAX_PINGS} pings; close some")
         while True:
             identifier = int.from_bytes(self.ip.secret_octets(2), "big")

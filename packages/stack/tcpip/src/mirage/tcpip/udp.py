@@ -257,6 +257,7 @@ class Udp:
                 raise AddressUnavailable(f"{ipaddress.ip_address(local)} is no address of this host")
         version = version or 4
         if self._count >= self.settings.max_udp_endpoints:
+            self.counters["udp.too-many-endpoints"] += 1
             raise LimitReached(f"there are {self._count} UDP endpoints, as many as Settings.max_udp_endpoints allows")
         if port == 0:
             chosen = self._ports.any(lambda p: (version, p) in self._bound)

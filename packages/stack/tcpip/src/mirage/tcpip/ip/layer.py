@@ -190,6 +190,7 @@ class Ip:
         self.path_mtus[remote] = (mtu, until)
         self.path_mtus.move_to_end(remote)
         if len(self.path_mtus) > self.settings.max_paths:
+            self.counters["paths.mtus-evicted"] += 1
             self.path_mtus.popitem(last=False)
         for path in self._known_paths:
             if path.remote == remote:
@@ -333,6 +334,7 @@ class Ip:
         path = self._paths[key] = Path(self, outgoing, source, remote, direct)
         self._known_paths.add(path)
         if len(self._paths) > self.settings.max_paths:
+            self.counters["paths.evicted"] += 1
             self._paths.popitem(last=False)[1].release()
         return path
 

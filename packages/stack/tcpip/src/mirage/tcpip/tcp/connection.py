@@ -594,6 +594,9 @@ class Connection(Endpoint):
             self.hold()
             self.received(receiver.nxt - before, now)
         if gap or receiver.nxt == before:
+            if receiver.dropped:
+                self.tcp.counters["tcp.pieces-dropped"] += receiver.dropped
+                receiver.dropped = 0
             self.quick_acks = _QUICK_ACKS
             self._acknowledge_now()  # RFC 5681 4.2: at once when it is out of order or fills a gap
 

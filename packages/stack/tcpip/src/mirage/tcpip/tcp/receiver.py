@@ -46,6 +46,7 @@ class Receiver:
         "_pieces",
         "capacity",
         "chunks",
+        "dropped",
         "duplicate",
         "edge",
         "fin",
@@ -74,6 +75,8 @@ class Receiver:
         """The ranges, the one that grew last first (RFC 2018 4)."""
         self.duplicate: tuple[int, int] | None = None
         """What came twice since the last acknowledgment, to be told first (RFC 2883)."""
+        self.dropped = 0
+        """Pieces that found no room since this was looked at."""
         self.fin: int | None = None
         """The sequence number behind the peer's FIN, once it is known."""
         self._pieces = 0
@@ -129,7 +132,10 @@ class Receiver:
     def _keep(self, start: int, data: bytes) -> None:
         """Put octets beyond a gap among the ranges, merged with those they touch; octets there already stay."""
         end = start + len(data)
-        if not data or self._pieces >= _MAX_PIECES:
+        if not data:
+            return
+        if self._pieces >= _MAX_PIECES:
+            self.dropped += 1
             return
         ranges = self.ranges
         # Almost always it continues the last range or starts a new one behind it.
