@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from release import gate
-from release.model import Application, Facts, Fragment, Member, Published
+from release.model import Application, Facts, Fragment, Member, Need, Published
 from release.plan import plan
 from release.versions import Level, ceiling, following
 
@@ -102,12 +102,12 @@ def test_a_floor_rises_to_where_a_name_is() -> None:
             member("app", [BASE], ["fixed"]),
             published=released("base", "app"),
             changed={"mirage-base": CHANGED, "mirage-app": CHANGED},
-            new_names={("mirage-app", "mirage-base"): ("mirage.base.new",)},
+            needs={("mirage-app", "mirage-base"): (Need("mirage.base.new", "src/a.py:3", None),)},
         )
     )
     (bound,) = found.bounds
     assert bound.new == "mirage-base>=0.1.1,<0.2"
-    assert bound.why == "it needs mirage.base.new, which mirage-base has from 0.1.1 on"
+    assert bound.why == "it needs mirage.base.new (src/a.py:3), which mirage-base has from 0.1.1 on"
 
 
 def test_only_some_and_what_they_drag_along() -> None:
@@ -118,7 +118,7 @@ def test_only_some_and_what_they_drag_along() -> None:
         member("other", [BASE], ["fixed"]),
         published=released("base", "app", "other"),
         changed={f"mirage-{name}": CHANGED for name in ("base", "app", "other")},
-        new_names={("mirage-app", "mirage-base"): ("mirage.base.new",)},
+        needs={("mirage-app", "mirage-base"): (Need("mirage.base.new", "src/a.py:3", None),)},
     )
     assert [p.name for p in plan(all_of_it, ["mirage-app"]).packages] == ["mirage-base", "mirage-app"]
     assert [p.name for p in plan(all_of_it, ["mirage-other"]).packages] == ["mirage-other"]
