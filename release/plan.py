@@ -113,7 +113,7 @@ class _Planner:
         if self._last(provider) is None:
             return "it" if provider in user.needs else ""
         unmet = [r for r in user.needs_with_groups[provider] if not self._admitted(r)]
-        return str(unmet[0]) if unmet else ""
+        return bounds.rewritten(str(unmet[0]), unmet[0].specifier) if unmet else ""
 
     def _admitted(self, requirement: Requirement) -> list[Version]:
         releases = self.facts.published.get(canonicalize_name(requirement.name), ())
