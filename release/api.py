@@ -6,15 +6,15 @@ no leading underscore.
 
 from __future__ import annotations
 
-import ast
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import griffe
 from griffe import Module
 
-__all__ = ["Module", "breaks", "imported", "lacks", "load"]
+__all__ = ["Fresh", "Module", "breaks", "fresh", "has", "load"]
 
 logging.getLogger("griffe").setLevel(logging.ERROR)  # it tells of every name that it cannot follow into other packages
 
@@ -37,19 +37,53 @@ def breaks(old: Module, new: Module) -> tuple[str, ...]:
     return tuple(sorted((unlisted | found).values()))
 
 
-def imported(source: Path, module: str) -> set[str]:
-    """The dotted names that the files below a folder import of a module, such as ``mirage.types.Digest``."""
-    found = set()
-    for file in sorted(source.rglob("*.py")):
-        text = file.read_text()
-        if module in text:
-            found |= set(_imports(ast.parse(text, str(file)), module))
-    return found
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What an API has that an older one lacks, by the bare names that its users write."""
+
+    members: Mapping[str, str]
+    """The names that stand behind a dot, each with where it is defined: ``take``, ``mirage.tls.connection.Connection``.
+
+    Those of private modules are among them, as their objects may be handed out; names that begin with an underscore,
+    and what belongs to a class that does, are not.
+    """
+    keywords: Mapping[str, str]
+    """The names that stand before a ``=`` in a call, each with what takes it: parameters that a function did not have,
+    and attributes, which a dataclass takes too. Who passes one to a new function writes that function's name."""
+    imports: frozenset[str]
+    """Every new name, however private, since it can be imported."""
 
 
-def lacks(api: Module, names: set[str]) -> tuple[str, ...]:
-    """Which of the dotted names an API does not have, in order."""
-    return tuple(sorted(name for name in names if not _has(api, name)))
+def fresh(old: Module, new: Module) -> Fresh:
+    """What is new. A name that was there already in another place counts too: what has it cannot be seen in a use."""
+    members: dict[str, str] = {}
+    keywords: dict[str, str] = {}
+    before = {each.path: each for each in _public(old)}
+    for each in _public(new):
+        parent = each.path.rpartition(".")[0]
+        earlier = before.get(each.path)
+        if earlier is not None:
+            for name in _parameters(each) - _parameters(earlier):
+                keywords.setdefault(name, each.path)
+        elif each.name not in _CALLED:
+            members.setdefault(each.name, parent)
+            if isinstance(each, griffe.Attribute):
+                keywords.setdefault(each.name, parent)
+    imports = {name.rpartition(".")[2] for name in _names(new) - _names(old)}
+    return Fresh(members, keywords, frozenset(imports))
+
+
+def has(api: Module, name: str) -> bool:
+    """Whether an API has a dotted name, such as ``mirage.types.Digest``; what is made at run time is taken on trust."""
+    at: griffe.Object | griffe.Alias = api
+    for part in name.removeprefix(f"{api.path}.").split("."):
+        if part not in at.members:
+            # What a module makes at run time (__getattr__) cannot be seen in its source.
+            return "__getattr__" in at.members
+        at = at.members[part]
+        if at.is_alias:
+            return True
+    return True
 
 
 def _unlisted(old: Module, new: Module) -> Iterator[str]:
@@ -73,22 +107,33 @@ def _told(breakage: griffe.Breakage) -> str:
     return f"{breakage.obj.path}: {what[:1].lower()}{what[1:]}"
 
 
-def _imports(tree: ast.AST, module: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            if node.module == module or node.module.startswith(f"{module}."):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
-        elif isinstance(node, ast.Import):
-            yield from (a.name for a in node.names if a.name.startswith(f"{module}."))
+def _names(api: griffe.Object) -> set[str]:
+    """The dotted names of all that is defined or imported in an API."""
+    found = set()
+    for each in api.members.values():
+        found.add(each.path)
+        if isinstance(each, griffe.Module | griffe.Class):
+            found |= _names(each)
+    return found
 
 
-def _has(api: Module, name: str) -> bool:
-    at: griffe.Object | griffe.Alias = api
-    for part in name.removeprefix(f"{api.path}.").split("."):
-        if part not in at.members:
-            # What a module makes at run time (__getattr__) cannot be seen in its source.
-            return "__getattr__" in at.members
-        at = at.members[part]
-        if at.is_alias:
-            return True
-    return True
+def _public(api: griffe.Object) -> Iterator[griffe.Object | griffe.Alias]:
+    """What is below an API and has no leading underscore, modules aside; imported names where they are exported."""
+    for name, each in api.members.items():
+        if isinstance(each, griffe.Module):
+            yield from _public(each)
+        elif isinstance(each, griffe.Alias):
+            if each.is_exported:
+                yield each
+        elif not name.startswith("_") or name in _CALLED:
+            yield each
+            if isinstance(each, griffe.Class):
+                yield from _public(each)
+
+
+def _parameters(each: griffe.Object | griffe.Alias) -> set[str]:
+    return {p.name for p in each.parameters} if isinstance(each, griffe.Function) else set()
+
+
+_CALLED = {"__init__", "__call__", "__new__"}
+"""Special methods whose parameters are those of the class or the object."""

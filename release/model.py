@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-__all__ = ["Application", "Bound", "Facts", "Fragment", "Member", "Plan", "Planned", "Published"]
+__all__ = ["Application", "Bound", "Facts", "Fragment", "Member", "Need", "Plan", "Planned", "Published"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +36,39 @@ class Member:
     requirements: tuple[str, ...]
     """What it needs at run time, its extras included, as its pyproject.toml writes it."""
     groups: tuple[str, ...] = ()
-    """What its dependency groups need."""
+    """What its dependency groups need: its tests, its benchmarks."""
     fragments: tuple[Fragment, ...] = ()
 
     @cached_property
     def needs(self) -> Mapping[str, tuple[Requirement, ...]]:
         """Its run-time requirements by canonical name."""
-        found: dict[str, list[Requirement]] = {}
-        for text in self.requirements:
-            requirement = Requirement(text)
-            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
-        return {name: tuple(each) for name, each in found.items()}
+        return _by_name(self.requirements)
+
+    @cached_property
+    def needs_with_groups(self) -> Mapping[str, tuple[Requirement, ...]]:
+        """These, and what its dependency groups need."""
+        return _by_name([*self.requirements, *self.groups])
 
 
-@dataclass(frozen=True, slots=True)
+def _by_name(texts: Iterable[str]) -> Mapping[str, tuple[Requirement, ...]]:
+    found: dict[str, list[Requirement]] = {}
+    for text in texts:
+        requirement = Requirement(text)
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return {name: tuple(each) for name, each in found.items()}
+
+
+@dataclass(frozen=True)
 class Application:
     """Something in the tree that needs packages and is not published, such as the site."""
 
     path: str
     requirements: tuple[str, ...]
+
+    @cached_property
+    def needs_with_groups(self) -> Mapping[str, tuple[Requirement, ...]]:
+        """What it needs by canonical name."""
+        return _by_name(self.requirements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,18 @@ class Published:
     commit: str
     """What it was built from."""
     yanked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A name of a provider's that a user writes, and that the oldest release which the user admits does not have."""
+
+    what: str
+    """In words: ``mirage.types.testing.cost``, ``.take of mirage.tls.connection.Connection``."""
+    where: str
+    """The first place, below the user's folder: ``tests/test_fuzz.py:12``."""
+    since: Version | None
+    """The first release that has it; None where the one that comes is the first."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +105,8 @@ class Facts:
     """The files of each package that differ from its last release and that its distribution holds."""
     breaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What of each package's public API no longer does what its last release did, in words."""
-    new_names: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """(user, provider): what the user imports that the provider's last release does not have."""
+    needs: Mapping[tuple[str, str], tuple[Need, ...]] = field(default_factory=dict)
+    """(user, provider): why the user's floor is too low; the user is a package, or an application's path."""
 
 
 @dataclass(frozen=True, slots=True)

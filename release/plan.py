@@ -9,7 +9,7 @@ number that stands for breaks, whatever the fragments say.
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from . import bounds
-from .model import Bound, Facts, Member, Plan, Planned
+from .model import Bound, Facts, Member, Need, Plan, Planned
 from .versions import KINDS, Level, following
 
 __all__ = ["plan"]
@@ -42,7 +42,6 @@ class _Planner:
         for member in self.facts.members:
             if not self.only or member.name in self.only:
                 self._consider(member)
-        self._drag_providers()
         self._move_bounds()
         order = self._order()
         self._look_at_bounds()
@@ -99,19 +98,35 @@ class _Planner:
         """A package whose new version others of the train rely on goes with them, also where only some were named."""
         queue = list(self.levels)
         while queue:
-            user = queue.pop()
-            for provider in sorted(self.members[user].needs.keys() & self.members.keys()):
-                new = self.facts.new_names.get((user, provider), ())
-                if provider not in self.levels and (new or self._last(provider) is None):
+            user = self.members[queue.pop()]
+            for provider in sorted(user.needs_with_groups.keys() & self.members.keys() - self.levels.keys()):
+                if why := self._cannot_do_without(user, provider):
                     self._consider(self.members[provider])
                     if provider in self.levels:
-                        self._add(provider, Level.FIX, [f"{user} needs {f'{new[0]} of it' if new else 'it'}"])
+                        self._add(provider, Level.FIX, [f"{user.name} needs {why}"])
                         queue.append(provider)
+
+    def _cannot_do_without(self, user: Member, provider: str) -> str:
+        """What a user needs of a provider's next release; empty where one of those that are published will do."""
+        if new := [need.what for need in self._needs(user.name, provider) if need.since is None]:
+            return f"{new[0]} in it"
+        if self._last(provider) is None:
+            return "it" if provider in user.needs else ""
+        unmet = [r for r in user.needs_with_groups[provider] if not self._admitted(r)]
+        return bounds.rewritten(str(unmet[0]), unmet[0].specifier) if unmet else ""
+
+    def _admitted(self, requirement: Requirement) -> list[Version]:
+        releases = self.facts.published.get(canonicalize_name(requirement.name), ())
+        return [r.version for r in releases if requirement.specifier.contains(r.version, prereleases=True)]
+
+    def _needs(self, user: str, provider: str) -> tuple[Need, ...]:
+        return self.facts.needs.get((user, provider), ())
 
     def _move_bounds(self) -> None:
         """Rewrite what does not admit a planned version, until nothing moves: who is rewritten is released too."""
         before = None
         while before != (before := {name: self._next(name) for name in self.levels}):
+            self._drag_providers()
             self.bounds.clear()
             for member in self.facts.members:
                 touched = [self._bound(f"{member.path}/pyproject.toml", member.name, t) for t in member.requirements]
@@ -128,27 +143,32 @@ class _Planner:
         """Rewrite one requirement if it has to be, and say why; empty where it stays."""
         requirement = Requirement(text)
         provider = canonicalize_name(requirement.name)
-        if provider not in self.levels or provider == user:
+        if provider not in self.members or provider == user:
             return ""
-        version = self._next(provider)
         try:
-            specifier, why = self._moved(requirement.specifier, user, provider, version)
+            specifier, why = self._moved(requirement.specifier, user, provider)
         except bounds.Incompatible as error:
-            self.refusals.append(f"{user} needs {text}, and {provider} {version} comes: {error}")
+            self.refusals.append(f"{user} needs {text}, and {provider} {self._next(provider)} comes: {error}")
             return ""
         if why:
             self.bounds[file, text] = Bound(file, text, bounds.rewritten(text, specifier), why)
         return why
 
-    def _moved(self, specifier: SpecifierSet, user: str, provider: str, version: Version) -> tuple[SpecifierSet, str]:
-        wide = bounds.widened(specifier, version)
-        why = f"it admits {provider} {version} now" if wide != specifier else ""
-        new = self.facts.new_names.get((user, provider), ())
-        if new and (user in self.levels or user not in self.members):
-            high = bounds.raised(wide, version)
-            if high != wide:
-                return high, f"it needs {new[0]}, which {provider} has from {version} on"
-        return wide, why
+    def _moved(self, specifier: SpecifierSet, user: str, provider: str) -> tuple[SpecifierSet, str]:
+        """A bound as it has to be. Raises `bounds.Incompatible`."""
+        why, moved = [], specifier
+        version = self._next(provider)
+        if provider in self.levels:
+            moved = bounds.widened(specifier, version)
+            why = [f"it admits {provider} {version} now"] if moved != specifier else []
+        if user in self.levels or user not in self.members:
+            needs = [(need.since or version, need) for need in self._needs(user, provider)]
+            floor = max((since for since, _ in needs), default=None)
+            if floor is not None and (high := bounds.raised(moved, floor)) != moved:
+                named = [f"{need.what} ({need.where})" for since, need in needs if since == floor]
+                why.append(f"it needs {_listed(named)}, which {provider} has from {floor} on")
+                moved = high
+        return moved, "; ".join(why)
 
     def _order(self) -> list[str]:
         needs = {name: sorted(self.members[name].needs.keys() & self.levels.keys() - {name}) for name in self.levels}
@@ -169,6 +189,8 @@ class _Planner:
                 requirement = Requirement(bound.new if bound else text)
                 name = canonicalize_name(requirement.name)
                 wanted.setdefault(name, []).append((member.name, requirement.specifier))
+                if self._last(name) is not None and name not in self.levels and not self._admitted(requirement):
+                    self.refusals.append(f"{member.name} needs {text}, and no release of {name} is one of these")
                 if member.name in self.levels and (lacking := bounds.open_ends(requirement)):
                     self.refusals.append(f"{member.name} needs {text} without a {' and a '.join(lacking)}")
         self.refusals += bounds.conflicts(wanted)
@@ -188,6 +210,12 @@ class _Planner:
             member.fragments,
             needs,
         )
+
+
+def _listed(named: Sequence[str], most: int = 3) -> str:
+    """The first of them, and how many there are beside."""
+    shown = list(named) if len(named) <= most else [*named[:most], f"{len(named) - most} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
 
 
 def _counted(files: Collection[str]) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from . import api
+from .compare import Comparison
 from .errors import Refused, TrainError
 from .git import Git
 from .index_data import IndexData
 from .model import Application, Facts, Fragment, Member, Published
-from .versions import KINDS
+from .versions import KINDS, Level
 
 __all__ = ["DISTRIBUTED", "applications", "members", "survey"]
 
@@ -36,16 +36,20 @@ def survey(root: Path) -> Facts:
     found, git = members(root), Git(root)
     published = IndexData(root).published()
     last = {m.name: published[m.name][-1] for m in found if m.name in published}
-    for name, release in last.items():
-        if not git.has(release.commit):
+    built_from = {r.commit: f"{m.name} {r.version}" for m in found for r in published.get(m.name, ())}
+    for commit, release in built_from.items():
+        if not git.has(commit):
             raise TrainError(
-                f"{name} {release.version} was built from {release.commit[:12] or 'an unknown commit'}, which is not "
-                "here; fetch the whole history: git fetch --unshallow"
+                f"{release} was built from {commit[:12] or 'an unknown commit'}, which is not here; "
+                "fetch the whole history: git fetch --unshallow"
             )
     changed = _changed(git, found, last)
+    others = tuple(applications(root))
     with tempfile.TemporaryDirectory(prefix="mirage-plan-") as scratch:
-        breaks, new_names = _compare(git, Path(scratch), found, last, changed)
-    return Facts(tuple(found), tuple(applications(root)), published, changed, breaks, new_names)
+        comparison = Comparison(git, Path(scratch), found, published)
+        breaks = comparison.breaks()
+        needs = comparison.needs([*_boarding(found, changed, breaks), *others])
+    return Facts(tuple(found), others, published, changed, breaks, needs)
 
 
 def members(root: Path) -> list[Member]:
@@ -119,40 +123,10 @@ def _described_alike(git: Git, commit: str, file: str) -> bool:
     return all(before.get(key) == now.get(key) for key in ("build-system", "project", "tool"))
 
 
-def _compare(
-    git: Git,
-    scratch: Path,
-    found: Iterable[Member],
-    last: Mapping[str, Published],
-    changed: Mapping[str, tuple[str, ...]],
-) -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, str], tuple[str, ...]]]:
-    """What breaks, and who imports what is new; only where Python code changed since a release."""
-    everybody = list(found)
-    of_code = [m for m in everybody if any(_is_code(file) for file in changed.get(m.name, ()))]
-    for commit in {last[m.name].commit for m in of_code}:
-        git.export(commit, [f"{m.path}/src" for m in of_code if last[m.name].commit == commit], scratch / commit)
-    breaks, new_names = {}, {}
-    imports = cache(lambda path: api.imported(git.root / path / "src", "mirage"))
-    for member in of_code:
-        module = _module(member.name)
-        old = api.load(scratch / last[member.name].commit / member.path / "src", module)
-        new = api.load(git.root / member.path / "src", module)
-        if old is None or new is None:
-            continue
-        if gone := api.breaks(old, new):
-            breaks[member.name] = gone
-        for user in everybody:
-            if member.name in user.needs and user is not member:
-                names = {name for name in imports(user.path) if name.startswith(f"{module}.")}
-                if lacking := api.lacks(old, names):
-                    new_names[user.name, member.name] = lacking
-    return breaks, new_names
-
-
-def _is_code(file: str) -> bool:
-    return file.startswith("src/") and file.endswith(".py")
-
-
-def _module(name: str) -> str:
-    """The import name of a distribution of the tree."""
-    return f"mirage.{name.removeprefix('mirage-').replace('-', '_')}"
+def _boarding(
+    everybody: Iterable[Member], changed: Mapping[str, tuple[str, ...]], breaks: Mapping[str, tuple[str, ...]]
+) -> Iterable[Member]:
+    """Who may be released: the others' floors stay as they were published and proved."""
+    found = list(everybody)
+    broken = {m.name for m in found if m.name in breaks or any(KINDS[f.kind] is Level.BREAK for f in m.fragments)}
+    return [m for m in found if m.name in changed or m.fragments or broken & m.needs.keys()]

@@ -1,7 +1,9 @@
 """Planning a train over 60 packages: from git and the sources to the page and its drawing, in CPU seconds.
 
 The tree is made up in a folder of its own, with a history: every package has been released. Measured are a train in
-which ten packages changed and one in which all did; a package has 400 lines in four modules. git's time is counted too.
+which ten packages changed and one in which all did; a package has 400 lines in four modules, and as many in its tests.
+Each that changes has a new name, which those that need it and change too use in their tests, so that their floors rise.
+git's time is counted too.
 Run: ``./noxw -s bench -- release``, which measures the index (60 packages with 20 releases each) beside it.
 """
 
@@ -37,6 +39,13 @@ def function_{m}_{i}(first: int, second: str = "x", *rest: bytes) -> dict[str, i
 '''
 
 
+TEST = """
+def test_{m}_{i}() -> None:
+    found = package.function_{m}_{i}(first={i}, second="y")
+    assert found["y"] == {i}
+"""
+
+
 def make(root: Path) -> None:
     """The tree at its last release."""
     for n in range(PACKAGES):
@@ -55,6 +64,9 @@ def make(root: Path) -> None:
         for m in range(MODULES):
             text = "".join(FUNCTION.format(m=m, i=i) for i in range(FUNCTIONS))
             (source / f"_m{m}.py").write_text(text)
+        tests = [TEST.format(m=m, i=i) for m in range(MODULES) for i in range(FUNCTIONS)]
+        (place / "tests").mkdir()
+        (place / "tests" / "test_all.py").write_text("".join([f"import mirage.p{n:02} as package\n", *tests]))
     commit(root, "released")
     releases: list[dict[str, Any]] = [
         {"name": f"mirage-p{n:02}", "version": "0.1.0", "commit": Git(root).head(), "yanked": None, "files": []}
@@ -66,12 +78,15 @@ def make(root: Path) -> None:
 
 
 def change(root: Path, count: int) -> None:
-    """A change with its fragment in each of some packages; every fifth breaks its users."""
+    """A change with its fragment in each of some packages, and a name that is new; every fifth breaks its users."""
     for n in range(count):
         place = root / "packages" / "core" / f"p{n:02}"
         file = place / "src" / "mirage" / f"p{n:02}" / "_m1.py"
         old, new = ("first: int", "first: int, other: int") if n % 5 == 0 else ("What it does", "What it really does")
-        file.write_text(file.read_text().replace(old, new, 1))
+        file.write_text(file.read_text().replace(old, new, 1) + FUNCTION.format(m=f"new_{count}", i=n))
+        test = place / "tests" / "test_all.py"
+        uses = [f"package.function_new_{count}_{m}(2)\n" for m in (n - 1, n - 2) if m >= 0]
+        test.write_text("".join([test.read_text(), *uses]))
         (place / "changes.d").mkdir(exist_ok=True)
         (place / "changes.d" / "x.fixed.md").write_text("It is better.\n")
     commit(root, f"{count} changes")
@@ -88,6 +103,7 @@ def planned(root: Path) -> int:
     """Plan, down to the page and the drawing; how many packages are released."""
     made = plan.plan(survey.survey(root))
     assert not gate.refusals(made, Git(root).dirty(), [])
+    assert any("function_new" in bound.why for bound in made.bounds)
     page.page(made, "bench", "2026-11-25")
     graph.svg(made.packages, "bench")
     return len(made.packages)

@@ -79,26 +79,71 @@ def test_modules_that_import_each_other(tmp_path: Path) -> None:
     assert api.breaks(old, new) == ("mirage.a.second.two: it is no longer in __all__",)
 
 
-def test_names_that_are_new(tmp_path: Path) -> None:
-    """Imports of all forms; what is there, also under another name, is not new."""
+def test_names_that_are_there(tmp_path: Path) -> None:
+    """What is there, also under another name, is not new."""
     old = api.load(write(tmp_path / "old", OLD), "mirage.a")
-    user = tmp_path / "user"
-    user.mkdir()
-    (user / "u.py").write_text(
-        "from mirage.a import Thing, helper, later\nimport mirage.a._inner\n"
-        "from mirage.a.sub import x\nimport mirage.b\n"
-    )
-    names = api.imported(user, "mirage.a")
-    assert names == {"mirage.a.Thing", "mirage.a.helper", "mirage.a.later", "mirage.a._inner", "mirage.a.sub.x"}
     assert old is not None
-    assert api.lacks(old, names) == ("mirage.a.later", "mirage.a.sub.x")
+    names = ["mirage.a.Thing", "mirage.a.helper", "mirage.a._inner", "mirage.a.later", "mirage.a.sub.x"]
+    assert [name for name in names if not api.has(old, name)] == ["mirage.a.later", "mirage.a.sub.x"]
 
 
 def test_names_made_at_run_time_are_taken_on_trust(tmp_path: Path) -> None:
     """A module with __getattr__ may have anything."""
     old = api.load(write(tmp_path / "old", "def __getattr__(name): ...\n"), "mirage.a")
     assert old is not None
-    assert api.lacks(old, {"mirage.a.anything"}) == ()
+    assert api.has(old, "mirage.a.anything")
+
+
+@pytest.mark.parametrize(
+    ("change", "members", "keywords"),
+    [
+        (("", ""), {}, {}),
+        (('"""A thing."""', '"""Something."""'), {}, {}),
+        (("def _private(): ...", "def _private(x): ...\nclass _Private:\n    size = 2\n    colour = 3\n"), {}, {}),
+        (("size=1): ...", "size=1, colour=None): ...\n"), {}, {"colour": "mirage.a.make"}),
+        (("def make", "def paint(colour): ...\ndef make"), {"paint": "mirage.a"}, {}),
+        (
+            ("    size: int = 1\n", "    size: int = 1\n    colour: int = 2\n"),
+            {"colour": "mirage.a.Thing"},
+            {"colour": "mirage.a.Thing"},
+        ),
+        (
+            ("def grow(self, by): ...", "def __init__(self):\n        self.colour = 2\n    def grow(self, by): ..."),
+            {"colour": "mirage.a.Thing"},
+            {"colour": "mirage.a.Thing"},
+        ),
+        (("    def grow", "    def shrink(self): ...\n    def grow"), {"shrink": "mirage.a.Thing"}, {}),
+        (("def grow(self, by)", "def grow(self, by, colour=1)"), {}, {"colour": "mirage.a.Thing.grow"}),
+        (
+            ('import helper\n__all__ = ["Thing"', 'import helper, more\n__all__ = ["more", "Thing"'),
+            {"more": "mirage.a"},
+            {},
+        ),
+    ],
+)
+def test_names_that_are_new(
+    tmp_path: Path, change: tuple[str, str], members: dict[str, str], keywords: dict[str, str]
+) -> None:
+    """What is new behind a dot, and what in a call; a new function's parameters are not, as its name is."""
+    inner = "def helper(x): ...\ndef more(): ...\n"
+    old = api.load(write(tmp_path / "old", OLD, inner), "mirage.a")
+    assert OLD.replace(*change) != OLD or change == ("", "")
+    new = api.load(write(tmp_path / "new", OLD.replace(*change), inner), "mirage.a")
+    assert old is not None
+    assert new is not None
+    found = api.fresh(old, new)
+    assert (found.members, found.keywords) == (members, keywords)
+    assert members.keys() <= found.imports
+
+
+def test_a_new_module_is_news_to_import(tmp_path: Path) -> None:
+    """With all that it holds, private or not."""
+    folder = write(tmp_path / "new", OLD)
+    (folder / "mirage" / "a" / "_sub.py").write_text("import os\ndef _x(): ...\n")
+    old, new = api.load(write(tmp_path / "old", OLD), "mirage.a"), api.load(folder, "mirage.a")
+    assert old is not None
+    assert new is not None
+    assert api.fresh(old, new).imports == {"_sub", "os", "_x"}
 
 
 def test_what_is_not_there_has_no_api(tmp_path: Path) -> None:

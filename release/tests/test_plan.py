@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from release import gate
-from release.model import Application, Facts, Fragment, Member, Published
+from release.model import Application, Facts, Fragment, Member, Need, Published
 from release.plan import plan
 from release.versions import Level, ceiling, following
 
@@ -102,12 +102,72 @@ def test_a_floor_rises_to_where_a_name_is() -> None:
             member("app", [BASE], ["fixed"]),
             published=released("base", "app"),
             changed={"mirage-base": CHANGED, "mirage-app": CHANGED},
-            new_names={("mirage-app", "mirage-base"): ("mirage.base.new",)},
+            needs={("mirage-app", "mirage-base"): (Need("mirage.base.new", "src/a.py:3", None),)},
         )
     )
     (bound,) = found.bounds
     assert bound.new == "mirage-base>=0.1.1,<0.2"
-    assert bound.why == "it needs mirage.base.new, which mirage-base has from 0.1.1 on"
+    assert bound.why == "it needs mirage.base.new (src/a.py:3), which mirage-base has from 0.1.1 on"
+
+
+def test_why_a_floor_rises_is_told_in_full_and_in_short() -> None:
+    """Of the names that force a floor three are shown; those that an earlier release has force nothing."""
+    coming = tuple(Need(f".n{i} of mirage.base", f"tests/a.py:{i}", None) for i in range(5))
+    there = Need("mirage.base.there", "src/a.py:1", Version("0.1.1"))
+    app = member("app", ["mirage-base>=0.1,<0.2"], ["fixed"])
+    base = member("base", kinds=["added"])
+    releases = released("app") | {"mirage-base": tuple(Published(Version(f"0.1.{i}"), "c0ffee") for i in range(3))}
+    for needs, floor, words in (
+        ((there, *coming), "0.1.3", ".n0 of mirage.base (tests/a.py:0), .n1 of mirage.base (tests/a.py:1), .n2 of "),
+        ((there,), "0.1.1", "it needs mirage.base.there (src/a.py:1), which mirage-base has from 0.1.1 on"),
+    ):
+        found = plan(facts(app, base, published=releases, needs={("mirage-app", "mirage-base"): needs}))
+        (bound,) = found.bounds
+        assert bound.new == f"mirage-base>={floor},<0.2"
+        assert words in bound.why
+        assert ("and 2 more, which" in bound.why) == (floor == "0.1.3")
+        assert bound.why in found.packages[-1].reasons
+
+
+def test_a_bound_moves_at_both_ends_and_both_are_told() -> None:
+    """A break of a provider whose new name is used."""
+    found = plan(
+        facts(
+            member("base", kinds=["removed"]),
+            member("app", [BASE], ["fixed"]),
+            published=released("base", "app"),
+            needs={("mirage-app", "mirage-base"): (Need(".new of mirage.base", "src/a.py:3", None),)},
+        )
+    )
+    (bound,) = found.bounds
+    assert bound.new == "mirage-base>=0.2.0,<0.3"
+    assert bound.why == (
+        "it admits mirage-base 0.2.0 now; "
+        "it needs .new of mirage.base (src/a.py:3), which mirage-base has from 0.2.0 on"
+    )
+
+
+def test_a_floor_set_by_hand_is_kept() -> None:
+    """An option of a command is no name: who needs it says so, with the version that has it, and takes it along."""
+    base = member("base", kinds=["added"], version="0.1.1")
+    app = member("app", ["mirage-base>=0.1.1,<0.2"], ["fixed"])
+    known = {"published": released("base", "app"), "changed": {"mirage-base": CHANGED}}
+    found = plan(facts(base, app, **known), ["mirage-app"])
+    assert [(p.name, p.new) for p in found.packages] == [("mirage-base", "0.1.1"), ("mirage-app", "0.1.1")]
+    assert found.packages[0].reasons[-1] == "mirage-app needs mirage-base>=0.1.1,<0.2"
+    assert not found.bounds
+    assert not found.refusals
+
+
+def test_a_floor_that_no_release_reaches() -> None:
+    """Whether the provider comes in too low a version or stays where it is, the gate is shut."""
+    app = member("app", ["mirage-base>=0.1.2,<0.2"], ["fixed"])
+    coming = plan(facts(member("base", kinds=["added"]), app, published=released("base", "app")))
+    assert any("excludes 0.1.1 on purpose" in refusal for refusal in coming.refusals)
+    staying = plan(facts(member("base"), app, published=released("base", "app")))
+    assert staying.refusals == (
+        "mirage-app needs mirage-base>=0.1.2,<0.2, and no release of mirage-base is one of these",
+    )
 
 
 def test_only_some_and_what_they_drag_along() -> None:
@@ -118,7 +178,7 @@ def test_only_some_and_what_they_drag_along() -> None:
         member("other", [BASE], ["fixed"]),
         published=released("base", "app", "other"),
         changed={f"mirage-{name}": CHANGED for name in ("base", "app", "other")},
-        new_names={("mirage-app", "mirage-base"): ("mirage.base.new",)},
+        needs={("mirage-app", "mirage-base"): (Need("mirage.base.new", "src/a.py:3", None),)},
     )
     assert [p.name for p in plan(all_of_it, ["mirage-app"]).packages] == ["mirage-base", "mirage-app"]
     assert [p.name for p in plan(all_of_it, ["mirage-other"]).packages] == ["mirage-other"]

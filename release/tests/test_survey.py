@@ -8,6 +8,7 @@ import pytest
 
 from release import survey
 from release.errors import Refused, TrainError
+from release.model import Need
 
 from .conftest import Tree
 
@@ -65,7 +66,8 @@ def test_what_breaks_and_who_needs_what_is_new(released: Tree) -> None:
     released.commit()
     found = survey.survey(released.root)
     assert found.breaks == {"mirage-base": ("mirage.base.one: parameter was added as required",)}
-    assert found.new_names == {("mirage-top", "mirage-base"): ("mirage.base.later",)}
+    (need,) = found.needs["mirage-top", "mirage-base"]
+    assert need == Need("mirage.base.later", "src/mirage/top/__init__.py:1", None)
 
 
 def test_a_history_that_is_not_here(released: Tree) -> None:
