@@ -62,9 +62,9 @@ class Case:
 CASES = {
     "clean": Case(3_000_000, {}, 3),
     # A longer path, or the rate would be the limit.
-    "0.1 % lost, 100 ms": Case(4_000_000, {"loss": 0.001, "delay_ns": 50_000_000}, 6, 2),
-    "1 % lost": Case(3_000_000, {"loss": 0.01}, 8, 2),
-    "5 % lost": Case(1_000_000, {"loss": 0.05}, 8, 2),
+    "0.1 % lost, 100 ms": Case(3_500_000, {"loss": 0.001, "delay_ns": 50_000_000}, 6, 2),
+    "1 % lost": Case(2_500_000, {"loss": 0.01}, 8, 2),
+    "5 % lost": Case(800_000, {"loss": 0.05}, 8, 2),
     "2 % late by 5 ms": Case(3_000_000, {"reorder": 0.02, "reorder_ns": 5_000_000}, 3),
 }
 

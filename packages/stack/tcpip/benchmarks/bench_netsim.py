@@ -123,7 +123,7 @@ def main() -> None:
     if options.write:
         DATA.write_text(json.dumps(found, indent=1) + "\n")
     if options.write or options.draw:
-        CHART.write_text(chart(found["matrix"]))
+        CHART.write_text(chart(found["matrix"], found["fairness"]))
     show(found)
     if options.json:
         options.json.write_text(json.dumps({"figures": figures(found), "rows": []}, indent=2) + "\n")
