@@ -30,5 +30,5 @@ def test_the_chart_is_drawn_from_the_data() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    drawn = module.chart(DATA["matrix"])
+    drawn = module.chart(DATA["matrix"], DATA["fairness"])
     assert (ROOT / "site" / "diagrams" / "tcpip-loss.svg").read_text() == drawn

@@ -1,18 +1,21 @@
-"""The matrix as a drawing: a field for each cell, and the curves of the largest buffer. In the site's own classes."""
+"""The matrix as a drawing: a field for each cell, the curves of the largest buffer, and how flows share a bottleneck.
+
+In the site's own classes.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from mirage.tcpip.testing.netsim import BUFFERS, LOSSES, SMOLTCP
+from mirage.tcpip.testing.netsim import BUFFERS, FLOWS, LOSSES, SMOLTCP, SMOLTCP_FAIRNESS
 
 _WIDTH = 366
 _LEFT, _TOP, _CELL, _ROW = 46, 58, 39, 24
 _NAMES = {"cubic": "CUBIC", "westwood": "Westwood"}
 
 
-def chart(matrix: dict[str, dict[str, list[float]]]) -> str:
+def chart(matrix: dict[str, dict[str, list[float]]], fairness: dict[str, list[dict[str, float]]]) -> str:
     """The whole drawing, as the text of an SVG file."""
     parts: list[str] = []
     y = 0
@@ -20,7 +23,9 @@ def chart(matrix: dict[str, dict[str, list[float]]]) -> str:
         parts += _grid(y, f"{_NAMES[control]}: times smoltcp’s throughput", rows)
         y += _TOP + _ROW * len(BUFFERS) + 22
     parts += _curves(y, matrix)
-    height = y + 330
+    y += 330
+    parts += _shares(y, fairness)
+    height = y + _TOP + 18 + _ROW * len(FLOWS)
     return "\n".join(
         [
             f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="loss-title loss-desc" '
@@ -84,7 +89,7 @@ def _grid(y: int, title: str, rows: dict[str, list[float]]) -> list[str]:
 
 def _curves(y: int, matrix: dict[str, dict[str, list[float]]]) -> list[str]:
     """Throughput at the largest buffer over the loss, on a logarithmic scale."""
-    left, top, width, height = 52, y + 44, 290, 210
+    left, top, width, height = 58, y + 44, 284, 210
     buffer = BUFFERS[-1]
     low, high = 3.0, 5.7
     places = [left + width * n / (len(LOSSES) - 1) for n in range(len(LOSSES))]
@@ -117,4 +122,22 @@ def _curves(y: int, matrix: dict[str, dict[str, list[float]]]) -> list[str]:
             'stroke-width="1.8"/>'
         )
         parts.append(_text(x + 28, at, name, " d-small"))
+    return parts
+
+
+def _shares(y: int, fairness: dict[str, list[dict[str, float]]]) -> list[str]:
+    """A table: what all flows carried together, how equally, and what was dropped."""
+    parts = [_text(6, y + 20, "Sharing 25 MB/s: rate, Jain’s index", " d-strong")]
+    columns = {_NAMES[control]: runs for control, runs in fairness.items()}
+    width = (_WIDTH - _LEFT) / (len(columns) + 1)
+    for column, name in enumerate([*columns, "smoltcp"]):
+        parts.append(_text(_LEFT + width * (column + 0.5), y + _TOP - 8, name, " d-small", "middle"))
+    for line, flows in enumerate(FLOWS):
+        at = y + _TOP + _ROW * line + 16
+        parts.append(_text(_LEFT - 5, at, f"{flows}", " d-small", "end"))
+        cells = [(runs[line]["together"], runs[line]["fairness"]) for runs in columns.values()]
+        cells.append(SMOLTCP_FAIRNESS[flows][:2])
+        for column, (together, index) in enumerate(cells):
+            words = f"{together / 1e6:.1f} MB/s" if together >= 1e6 else f"{together / 1e3:.0f} kB/s"
+            parts.append(_text(_LEFT + width * (column + 0.5), at, f"{words}, {index:.2f}", " d-small", "middle"))
     return parts

@@ -67,13 +67,13 @@ def show(found: dict[str, object]) -> None:
             row = zip(matrix[control][str(buffer)], SMOLTCP[buffer], strict=True)
             print(f"{buffer:>6}" + "".join(f"{ours:>12.2f} {ours / theirs:>5.2f}" for ours, theirs in row))
     for control in CONTROLS:
-        print(f"\n{control}: flows that share 200 Mbit/s with a queue of 64 KiB")
-        print("flows     together    fairness   dropped   (smoltcp: together, fairness)")
+        print(f"\n{control}: flows that share 200 Mbit/s with a queue of 64 KiB; octets per second of all together")
+        print("flows     together    fairness   dropped     smoltcp: the same, without congestion control")
         for run in fairness[control]:
             theirs = SMOLTCP_FAIRNESS[int(run["flows"])]
             print(
                 f"{int(run['flows']):>5} {run['together']:>12.0f} {run['fairness']:>11.4f} {run['dropped']:>9.4f}"
-                f"   {theirs[0]:>12.2f} {theirs[1]:>8.4f}"
+                f"{theirs[0]:>16.2f}{theirs[1]:>10.4f}{theirs[2]:>10.4f}"
             )
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     if options.write:
         DATA.write_text(json.dumps(found, indent=1) + "\n")
     if options.write or options.draw:
-        CHART.write_text(chart(found["matrix"]))
+        CHART.write_text(chart(found["matrix"], found["fairness"]))
     show(found)
     if options.json:
         options.json.write_text(json.dumps({"figures": figures(found), "rows": []}, indent=2) + "\n")

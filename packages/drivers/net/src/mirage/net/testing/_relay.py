@@ -59,17 +59,15 @@ class Relay:
 
     def run(self, end: int) -> None:
         """Carry frames until something comes from the descriptor `end`, or its other end is closed."""
-        poll = select.poll()
-        poll.register(end, select.POLLIN)
-        for device, _ in self._ends:
-            poll.register(device.fileno(), select.POLLIN)
+        watched = [end, *(device.fileno() for device, _ in self._ends)]
         started = time.monotonic_ns()
         clock = self._clock
         while True:
             due = clock.next_timer()
             wait = _LONGEST_WAIT if due is None else max(due - (time.monotonic_ns() - started), 0) / 1e9
-            # In whole milliseconds, rounded down: what is due soon is waited for by looking again.
-            ready = {descriptor for descriptor, _ in poll.poll(int(min(wait, _LONGEST_WAIT) * 1000))}
+            # `select` waits for microseconds where `poll` waits for milliseconds: then what is due soon would be late,
+            # or looking again and again would keep a processor from the two ends.
+            ready, _, _ = select.select(watched, (), (), min(wait, _LONGEST_WAIT))
             if end in ready:
                 return
             clock.advance_ns(max(time.monotonic_ns() - started - clock.elapsed_ns(), 0))

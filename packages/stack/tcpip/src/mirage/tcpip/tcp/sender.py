@@ -79,6 +79,7 @@ class Sender:
     __slots__ = (
         "_dsack_rounds",
         "_fack",
+        "_full_at",
         "_probe_again",
         "_rack_end",
         "_rack_rtt",
@@ -165,6 +166,8 @@ class Sender:
         self._probe_again = False
         """Whether that probe was a retransmission (TLP.is_retrans)."""
         self._sample_at = -inf
+        self._full_at = iss - 1
+        """SND.NXT when the congestion window was last seen full."""
         self.undo_before: float | None = None
 
     # What may go out
@@ -184,6 +187,18 @@ class Sender:
         if self.phase is _RECOVERY:
             return self.room
         return int(self.congestion.cwnd) - (self.nxt - self.una - self.sacked - self.lost)
+
+    def _limited(self, before: int) -> bool:
+        """Whether the congestion window held sending back (RFC 7661 4.3), with `before` octets in flight before this
+        acknowledgment.
+
+        It did when they fill it. It did too if they filled it at an earlier acknowledgment and nothing new was sent
+        since: many may come in one turn, and what the first of them makes room for goes out at its end.
+        """
+        if before + self.mss > self.congestion.cwnd:
+            self._full_at = self.nxt
+            return True
+        return self._full_at == self.nxt
 
     def put(self, data: Buffer) -> None:
         """Queue octets of the application."""
@@ -284,7 +299,7 @@ class Sender:
                 self.rtt.sample(rtt, now)
                 self._sample_at = now + _SAMPLES_APART
         congestion = self.congestion
-        limited = before + self.mss > congestion.cwnd
+        limited = self._limited(before)
         if limited or congestion.cwnd >= congestion.ssthresh:
             congestion.on_ack(acked, now, rtt, self.rtt.srtt, before, limited, ack, self.nxt)
         if sent:
@@ -318,7 +333,7 @@ class Sender:
         before = self.in_flight
         outstanding = self.nxt - self.una
         calm = self.phase is _OPEN and before == outstanding
-        cwnd_limited = before + self.mss > self.congestion.cwnd
+        cwnd_limited = self._limited(before)
         delivered, rtt, again = 0, None, False
         acked = ack - self.una
         for record in self.sent:
