@@ -337,8 +337,9 @@ def compile_wheels(session: nox.Session, names: list[str]) -> list[tree.Package]
     chosen = [package for package in select(session, names) if compiled_task.modules(package)]
     install(session, *shared("compile"), locked=False)
     for package in chosen:
-        session.log(f"compiling {len(compiled_task.modules(package))} modules of {package.name}")
-        compiled_task.build(package, ROOT / "_build" / "compiled", Path(session.virtualenv.location) / "bin" / "python")
+        session.log(f"compiling {len(compiled_task.modules(package))} modules of {package.name}, unless that is done")
+        python = Path(session.virtualenv.location) / "bin" / "python"
+        compiled_task.build_once(package, ROOT / "_build" / "compiled", python)
     return chosen
 
 
@@ -373,13 +374,13 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
-    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot; `--compiled`
-    measures compiled wheels where there are any.
+    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot. `net` measures
+    the loop with the stack's compiled wheels too, where there is a C compiler; `--compiled` measures nothing else.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--compiled", action="store_true", help="measure the compiled wheels where there are any")
+    parser.add_argument("--compiled", action="store_true", help="measure just the compiled wheels where there are any")
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = [*arguments.names, *(["index", "pins"] if "release" in arguments.names else [])]
@@ -395,11 +396,17 @@ def bench(session: nox.Session) -> None:
             names += [package.short for package in every if package.family == family]
     packages = select(session, names) if names or not arguments.names else []
     wheels = []
-    if arguments.compiled:
-        try:
+    environment = {"PYTHONPATH": str(ROOT)}
+    try:
+        if arguments.compiled:
             wheels = compile_wheels(session, [])
-        except wheels_task.Failed as failure:
-            session.error(str(failure))
+        elif "net" in arguments.names and shutil.which("gcc") is None:
+            session.warn("the compiled wheels are not measured: they take a C compiler (apt-get install gcc)")
+        elif "net" in arguments.names:
+            beside_them = compiled_task.unpack(compile_wheels(session, []), ROOT / "_build" / "compiled")
+            environment["MIRAGE_COMPILED"] = str(beside_them)
+    except wheels_task.Failed as failure:
+        session.error(str(failure))
     sources = [package for package in every if package not in wheels]
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
     groups_beside = shared("release", "site:render", "bots:run")
@@ -408,7 +415,7 @@ def bench(session: nox.Session) -> None:
     for script in [*bench_task.scripts(packages), *beside]:
         session.log(str(script.relative_to(ROOT)))
         files.append(bench_task.results(script, ROOT / "_build" / "bench"))
-        session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
+        session.run("python", str(script), "--json", str(files[-1]), env=environment)
     print(bench_task.summary(files))
 
 

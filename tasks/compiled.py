@@ -15,10 +15,11 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import wheels
-from .tree import Package, packages
+from .tree import ROOT, Package, packages
 
 _SETUP = """\
 from mypyc.build import mypycify
@@ -58,7 +59,9 @@ def build(package: Package, out: Path, python: Path) -> Path:
         tree = place / "tree"
         with zipfile.ZipFile(pure) as archive:
             archive.extractall(tree)
-        words = ["--namespace-packages", "--explicit-package-bases", *names]
+        # What other modules lack is the business of the `types` session, which has what they depend on.
+        words = ["--namespace-packages", "--explicit-package-bases", "--ignore-missing-imports"]
+        words += ["--follow-imports=silent", *names]
         (tree / "setup.py").write_text(_SETUP.format(words=words))
         sources = os.pathsep.join(str(p.path / "src") for p in packages() if p.name != package.name)
         environment = {**os.environ, "MYPYPATH": sources, "PYTHONPATH": ""}
@@ -68,10 +71,47 @@ def build(package: Package, out: Path, python: Path) -> Path:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         _retag(tree)
         out.mkdir(parents=True, exist_ok=True)
-        for old in out.glob(pure.name.replace("py3-none-any", "*")):
+        for old in out.glob(_wheels_of(package)):
             old.unlink()
         _run([str(python), "-m", "wheel", "pack", str(tree), "--dest-dir", str(out)], place, dict(os.environ), package)
         return wheels.find(package, out)
+
+
+def _wheels_of(package: Package) -> str:
+    return f"{package.name.replace('-', '_')}-*.whl"
+
+
+def build_once(package: Package, out: Path, python: Path) -> bool:
+    """`build`, unless what lies in `out` was made of just this; whether it was built. Raises `wheels.Failed`."""
+    made_from = out / f"{package.name}.sha256"
+    digest = _digest(python)
+    built = list(out.glob(_wheels_of(package)))
+    if len(built) == 1 and made_from.exists() and made_from.read_text() == digest:
+        return False
+    made_from.unlink(missing_ok=True)
+    build(package, out, python)
+    made_from.write_text(digest)
+    return True
+
+
+def _digest(python: Path) -> str:
+    """Of all that a compiled wheel depends on: its types may come from any package of the tree."""
+    version = subprocess.run([str(python), "-VV"], check=True, capture_output=True).stdout
+    digest = hashlib.sha256(version)
+    files = [file for p in packages() for file in [p.path / "pyproject.toml", *sorted((p.path / "src").rglob("*.py"))]]
+    for file in [Path(__file__), ROOT / "ci.lock.txt", *files]:
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def unpack(compiled: Iterable[Package], folder: Path) -> Path:
+    """The compiled wheels in `folder` as one tree, for the front of `PYTHONPATH`; made anew."""
+    place = folder / "tree"
+    shutil.rmtree(place, ignore_errors=True)
+    for package in compiled:
+        with zipfile.ZipFile(wheels.find(package, folder)) as archive:
+            archive.extractall(place)
+    return place
 
 
 def requirement(package: Package, folder: Path) -> str:

@@ -254,8 +254,8 @@ def test_many_headers_are_forgotten_again(link: tuple[DeviceNetwork, DeviceNetwo
         meta = TCP4._replace(segment_size=size)
         left.send_many([(meta, [HEAD, bytes(60)])])
         assert right.receive_many()[0][0] == meta
-    assert len(left._headers) <= 4096
-    assert len(right._metas) <= 4096
+    assert len(left._frames._headers) <= 4096
+    assert len(right._frames._metas) <= 4096
 
 
 def test_opening_says_what_is_wrong() -> None:

@@ -2,7 +2,8 @@
 
 Runs in a network namespace of its own, so it needs root and disturbs nothing. The peer is the kernel each time: over
 the TAP for us, over its loopback for asyncio. The server is a process of its own; what it spends is read from /proc.
-Rounds alternate between the two, and of each the best counts.
+Rounds alternate between the sides, and of each the best counts. Where the environment's MIRAGE_COMPILED is a tree with
+our compiled wheels, as `./noxw -s bench -- net` makes one, they are a side too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ PLAIN = 1 << 27
 PYTCP = 6.4e6
 """Octets per second of PyTCP 3.0.8 in process, its better direction (MSS 1460, `python -O`); the other stalled."""
 IDLE = 1000
+COMPILED = ", compiled"
+"""How the name of a side ends whose packages are compiled wheels."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -163,8 +167,11 @@ def child(side: str, name: str) -> None:
             asyncio.run(serve(name))
         os._exit(0)
     from mirage.net import TapNetwork
-    from mirage.runtime import run
+    from mirage.runtime import _turn, run
     from mirage.types import Offload
+
+    if side.endswith(COMPILED) != _turn.__file__.endswith(".so"):
+        raise SystemExit(f"the loop of {side} is {_turn.__file__}")
 
     class Plain(TapNetwork):
         """A device that cuts no segments and completes no checksums."""
@@ -172,8 +179,8 @@ def child(side: str, name: str) -> None:
         def enable_offload(self, wanted: Offload) -> Offload:
             return super().enable_offload(Offload.NONE)
 
-    tap = TapNetwork("bench0") if side == "stack" else Plain("bench0")
-    Source.left = BULK if side == "stack" else PLAIN
+    tap = Plain("bench0") if side.startswith("plain") else TapNetwork("bench0")
+    Source.left = PLAIN if side.startswith("plain") else BULK
     subprocess.run(["ip", "address", "add", f"{KERNEL}/24", "dev", "bench0"], check=True)
     subprocess.run(["ip", "link", "set", "bench0", "up"], check=True)
     run(serve(name), tap, ipv4=f"{OURS}/24")
@@ -184,7 +191,10 @@ def child(side: str, name: str) -> None:
 def server(side: str, name: str) -> Iterator[tuple[str, int]]:
     """A server that runs: its address and its process."""
     words = [sys.executable, __file__, "--serve", side, name]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    environment = dict(os.environ)
+    if side.endswith(COMPILED):
+        environment["PYTHONPATH"] = os.pathsep.join([os.environ["MIRAGE_COMPILED"], environment.get("PYTHONPATH", "")])
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
@@ -204,8 +214,14 @@ def server(side: str, name: str) -> Iterator[tuple[str, int]]:
 
 def cpu(pid: int) -> float:
     """Seconds of CPU that a process has spent, the kernel's share included."""
+    user, system = spent(pid)
+    return user + system
+
+
+def spent(pid: int) -> tuple[float, float]:
+    """The same by who has spent it: the program, and the kernel for it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
+    return int(fields[11]) * TICK, int(fields[12]) * TICK
 
 
 def resident(pid: int) -> int:
@@ -248,23 +264,29 @@ def round_trip(host: str, pid: int) -> dict[str, float]:
 def bulk_in(host: str, pid: int, size: int = BULK) -> dict[str, float]:
     """Octets per second towards the server, and its CPU time for 64 KiB."""
     with connect(host, "sink") as sock:
-        before, start = cpu(pid), time.perf_counter()
+        before, start = spent(pid), time.perf_counter()
         for _ in range(size // len(BLOCK)):
             sock.sendall(BLOCK)
         sock.shutdown(socket.SHUT_WR)
         assert int(sock.recv(100)) == size
-        return {"rate": size / (time.perf_counter() - start), "cpu": (cpu(pid) - before) / (size >> 16) * 1e6}
+        return moved(size, time.perf_counter() - start, before, spent(pid))
+
+
+def moved(size: int, seconds: float, before: tuple[float, float], after: tuple[float, float]) -> dict[str, float]:
+    """Octets per second, and microseconds of CPU for 64 KiB: in all, and the kernel's."""
+    each = 1e6 / (size >> 16)
+    return {"rate": size / seconds, "cpu": (sum(after) - sum(before)) * each, "system": (after[1] - before[1]) * each}
 
 
 def bulk_out(host: str, pid: int, size: int = BULK) -> dict[str, float]:
     """The same from the server."""
     buffer, received = bytearray(1 << 20), 0
-    before, start = cpu(pid), time.perf_counter()
+    before, start = spent(pid), time.perf_counter()
     with connect(host, "source") as sock:
         while count := sock.recv_into(buffer):
             received += count
     assert received == size
-    return {"rate": size / (time.perf_counter() - start), "cpu": (cpu(pid) - before) / (size >> 16) * 1e6}
+    return moved(size, time.perf_counter() - start, before, spent(pid))
 
 
 def idle(host: str, pid: int) -> dict[str, float]:
@@ -305,23 +327,60 @@ SAID: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
-def measure(rounds: int) -> dict[tuple[str, str, str], float]:
+def measure(rounds: int, stacks: list[str], plains: list[str]) -> dict[tuple[str, str, str], float]:
     """The best of each figure, by measure, figure and side."""
     best: dict[tuple[str, str, str], float] = {}
+
+    def note(name: str, side: str, values: dict[str, float]) -> None:
+        for figure, value in values.items():
+            choose = max if figure in HIGHER else min
+            best[name, figure, side] = choose(best.get((name, figure, side), value), value)
+
     with network_namespace():
         for _ in range(rounds):
             for name, program, function in MEASURES:
-                for side in ("kernel", "stack"):
+                for side in ["kernel", *stacks]:
                     with server(side, program) as (host, pid):
-                        for figure, value in function(host, pid).items():
-                            key = (name, figure, side)
-                            choose = max if figure in HIGHER else min
-                            best[key] = choose(best.get(key, value), value)
+                        note(name, side, function(host, pid))
             for name, bulk in (("bulk in", bulk_in), ("bulk out", bulk_out)):
-                with server("plain", "raw") as (host, pid):
-                    rate = bulk(host, pid, PLAIN)["rate"]
-                    best[name, "rate", "plain"] = max(best.get((name, "rate", "plain"), 0.0), rate)
+                for side in plains:
+                    with server(side, "raw") as (host, pid):
+                        note(name, side, bulk(host, pid, PLAIN))
     return best
+
+
+def compare(best: dict[tuple[str, str, str], float], stacks: list[str], plains: list[str]) -> list[dict[str, Any]]:
+    """Every figure beside its peer's."""
+    figures: list[dict[str, Any]] = []
+
+    def add(said: str, ours: float, peer: str, theirs: float, target: str) -> None:
+        ratio = ours / theirs if theirs else inf
+        figures.append({"figure": said, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ratio, "target": target})
+
+    for (name, figure), (said, target) in SAID.items():
+        for side in stacks:
+            ours, theirs = best[name, figure, side], best[name, figure, "kernel"]
+            add(said + suffix(side), ours, "asyncio on the kernel's sockets", theirs, target)
+    for direction in ("bulk in", "bulk out"):
+        for side in stacks:
+            said = f"{direction}, CPU us for 64 KiB"
+            add(said + suffix(side), best[direction, "cpu", side], "the budget", 12.0, "<= 1")
+            add(f"{said}, in the kernel" + suffix(side), best[direction, "system", side], "the budget", 12.0, "")
+    for direction in ("bulk in", "bulk out"):
+        for side in plains:
+            rate = best[direction, "rate", side]
+            said = f"{direction}, MSS 1460 without offloads, octets/s"
+            for peer, theirs, target in (("PyTCP 3.0.8", PYTCP, ">= 20"), ("the goal", 100e6, ">= 1")):
+                add(said + suffix(side), rate, peer, theirs, target)
+    for side in stacks:
+        said = "memory of an idle connection with its transport, octets"
+        add(said + suffix(side), best["idle", "size", side], "the budget", 4096.0, "<= 1")
+    return figures
+
+
+def suffix(side: str) -> str:
+    """What is added to what a figure is called."""
+    return COMPILED if side.endswith(COMPILED) else ""
 
 
 def main() -> None:
@@ -336,59 +395,12 @@ def main() -> None:
         return
     if os.geteuid() or shutil.which("wrk") is None:
         raise SystemExit("this needs root, for a network namespace, and wrk (apt install wrk)")
-    best = measure(options.rounds)
-    figures = []
-    for (name, figure), (said, target) in SAID.items():
-        ours, theirs = best[name, figure, "stack"], best[name, figure, "kernel"]
-        figures.append(
-            {
-                "figure": said,
-                "ours": ours,
-                "peer": "asyncio on the kernel's sockets",
-                "theirs": theirs,
-                "ratio": ours / theirs,
-                "target": target,
-            }
-        )
-    for direction in ("bulk in", "bulk out"):
-        spent = best[direction, "cpu", "stack"]
-        figures.append(
-            {
-                "figure": f"{direction}, CPU us for 64 KiB",
-                "ours": spent,
-                "peer": "the budget",
-                "theirs": 12.0,
-                "ratio": spent / 12,
-                "target": "<= 1",
-            }
-        )
-    for direction in ("bulk in", "bulk out"):
-        rate = best[direction, "rate", "plain"]
-        for peer, theirs, target in (("PyTCP 3.0.8", PYTCP, ">= 20"), ("the goal", 100e6, ">= 1")):
-            figures.append(
-                {
-                    "figure": f"{direction}, MSS 1460 without offloads, octets/s",
-                    "ours": rate,
-                    "peer": peer,
-                    "theirs": theirs,
-                    "ratio": rate / theirs,
-                    "target": target,
-                }
-            )
-    size = best["idle", "size", "stack"]
-    figures.append(
-        {
-            "figure": "memory of an idle connection with its transport, octets",
-            "ours": size,
-            "peer": "the budget",
-            "theirs": 4096.0,
-            "ratio": size / 4096,
-            "target": "<= 1",
-        }
-    )
+    ways = ["", COMPILED] if os.environ.get("MIRAGE_COMPILED") else [""]
+    stacks, plains = [f"stack{way}" for way in ways], [f"plain{way}" for way in ways]
+    figures = compare(measure(options.rounds, stacks, plains), stacks, plains)
     for each in figures:
         print(
-            f"{each['figure']:<58}{each['ours']:>16,.1f}{each['theirs']:>16,.1f}{each['ratio']:>8.2f}  {each['target']}"
+            f"{each['figure']:<66}{each['ours']:>16,.1f}{each['theirs']:>16,.1f}{each['ratio']:>8.2f}  {each['target']}"
         )
     if options.json:
         options.json.write_text(json.dumps({"figures": figures, "rows": [list(map(str, f.values())) for f in figures]}))

@@ -67,9 +67,9 @@ class SocketNetwork(DeviceNetwork):
         if not self._may_offload:
             return offload is Offload.NONE
         try:
-            os.write(self._fd, build_offload_request(offload))
+            os.write(self._frames.descriptor, build_offload_request(offload))
         except BlockingIOError:
             return offload is Offload.NONE  # nothing is agreed on; the other end can only make frames whole
         except OSError as error:
-            self._gone(error)
+            self._frames.gone(error)
         return True

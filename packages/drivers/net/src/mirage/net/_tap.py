@@ -66,7 +66,7 @@ class TapNetwork(DeviceNetwork):
             os.close(fd)
             raise
         super().__init__(fd, mac=own, mtu=mtu, loop=loop)
-        self._name = actual
+        self._frames.name = actual
 
 
 def _open_clone() -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mirage.tcpip.ip.interface import Interface
     from mirage.tcpip.stack import Stack
 
-    from ._loop import StackEventLoop
+    from ._turn import Turn
 
 __all__ = ["Driver"]
 
@@ -35,7 +35,9 @@ _Frame = tuple[FrameMeta, list[Buffer]]
 class Driver:
     """One device of a loop. Made by `StackEventLoop.attach`."""
 
-    def __init__(self, loop: StackEventLoop, stack: Stack, interface: Interface, device: Network) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, turn: Turn, stack: Stack, interface: Interface, device: Network
+    ) -> None:
         self.interface = interface
         self.device = device
         self.stack = stack
@@ -44,6 +46,7 @@ class Driver:
         self.failed: DeviceError | None = None
         """Why the device is not used any more."""
         self._loop = loop
+        self._turn = turn
         self._many = device if isinstance(device, OffloadNetwork) else None
         self._singly = 0
         self._kept: list[_Frame] = []
@@ -66,7 +69,7 @@ class Driver:
         """Give the stack the next frames."""
         try:
             if self._many is not None:
-                self._loop.settle()
+                self._turn.settle()
                 frames: Sequence[tuple[FrameMeta, memoryview]] = self._receive_many(self._many)
             else:
                 frames = self._receive_each()
@@ -77,7 +80,7 @@ class Driver:
             return
         if self._descriptor is None and len(frames) >= _FRAMES:
             self._came()
-        self._loop.feed(self.stack, self.interface, frames)
+        self._turn.feed(self.stack, self.interface, frames)
 
     def _receive_many(self, device: OffloadNetwork) -> Sequence[tuple[FrameMeta, memoryview]]:
         """What waits. Where two hosts wait for each other each frame comes alone, and to hear that there is no other

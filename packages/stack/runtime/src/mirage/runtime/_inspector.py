@@ -117,7 +117,7 @@ class _Asker(asyncio.Protocol):
         return address in routers or (not routers and bool(found) and found[0].gateway is None)
 
     def _dropped(self) -> dict[str, int]:
-        return {each.interface.name: each.dropped for each in self._loop.drivers if each.stack is self._stack}
+        return {each.interface.name: each.dropped for each in self._loop.turn.drivers if each.stack is self._stack}
 
     def data_received(self, data: bytes) -> None:
         conversation = self._conversation

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mirage.tcpip import Endpoint, Settings
+from mirage.tcpip import Settings
 from mirage.tcpip.stack import Stack
-from mirage.types import FrameMeta, Network, Offload, OffloadNetwork, Random
+from mirage.types import Network, Offload, OffloadNetwork, Random
 
 from ._addresses import SocketAddress
 from ._datagram import DatagramTransport
@@ -34,6 +34,7 @@ from ._resolver import AddressInfo, Resolver
 from ._server import Acceptor, is_side
 from ._socket import StackSocket
 from ._stream import StreamTransport
+from ._turn import Turn
 from ._upgrade import start_tls
 from ._watch import Watchers
 from .errors import plain
@@ -45,8 +46,6 @@ __all__ = ["StackEventLoop"]
 
 _T = TypeVar("_T")
 _ALL = Offload.CHECKSUM | Offload.TSO4 | Offload.TSO6 | Offload.ECN
-_ROUNDS = 8
-"""How often in one iteration the applications may react to room in their connections before others get a turn."""
 
 
 class StackEventLoop(asyncio.SelectorEventLoop):
@@ -61,17 +60,14 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         selector: selectors.BaseSelector | None = None,
     ) -> None:
         """A loop whose stack has no interface yet: see `attach`. `random` seeds it, the system's by default."""
-        self.drivers: list[Driver] = []
         self._watchers = Watchers(self)  # asked as soon as asyncio adds its own reader
         super().__init__(selector)
         self.resolver = resolver or Resolver()
         self._random = random or SystemRandom()
         self._stack = Stack(random=self._random, now=self.time(), settings=settings)
-        self._stacks = [self._stack]
-        self._deferred: list[Endpoint] = []
-        self._fed = False
-        self._wake_at = inf
-        self._wake: asyncio.TimerHandle | None = None
+        self.turn = Turn(self)
+        """What drives the stack, and knows its devices."""
+        self.turn.stacks.append(self._stack)
 
     # The stack and its devices
 
@@ -93,23 +89,23 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             agreed = device.enable_offload(offload)
             longest = device.max_frame
         interface = stack.add_interface(
-            name or f"eth{len(self.drivers)}", device.mac, device.mtu, offload=agreed, max_frame=longest
+            name or f"eth{len(self.turn.drivers)}", device.mac, device.mtu, offload=agreed, max_frame=longest
         )
-        self.drivers.append(Driver(self, stack, interface, device))
+        self.turn.drivers.append(Driver(self, self.turn, stack, interface, device))
         return interface
 
     def detach(self, interface: Interface) -> None:
         """Unplug a device again."""
-        for driver in self.drivers:
+        for driver in self.turn.drivers:
             if driver.interface is interface:
                 driver.close()
                 driver.stack.ip.remove_interface(interface)
-                self.drivers.remove(driver)
+                self.turn.drivers.remove(driver)
                 return
 
     def reseed(self) -> None:
         """Draw new secrets: for a guest that goes on from a snapshot, as others may. Open connections go on."""
-        for stack in self._stacks:
+        for stack in self.turn.stacks:
             stack.ip.reseed(self._random)
             stack.tcp.reseed(self._random)
 
@@ -130,76 +126,15 @@ class StackEventLoop(asyncio.SelectorEventLoop):
 
     # The turn
 
-    def feed(self, stack: Stack, interface: Interface, frames: Sequence[tuple[FrameMeta, memoryview]]) -> None:
-        """Frames have come: the stack takes them, and the applications hear of it."""
-        stack.input(interface, frames, self.time())
-        self._fed = True
-        news = stack.take_news()
-        if news:
-            self._tell(news)
-
-    def settle(self) -> None:
-        """Be done with the frames that came before, so that the device may use their buffers again."""
-        if self._fed:
-            self._flush()
-
-    def _tell(self, news: list[Endpoint]) -> None:
-        """Each owner hears of its endpoint's news, in its own context."""
-        rest = iter(news)
-        try:
-            for endpoint in rest:
-                owner = endpoint.owner
-                if owner is not None:
-                    owner.context.run(owner.news)
-        except BaseException:
-            self._deferred += rest
-            raise
-
-    def _flush(self) -> None:
-        """Poll the stack until it comes to rest, and send what it has put out."""
-        self._fed = False
-        now = self.time()
-        if self._deferred:
-            deferred, self._deferred = self._deferred, []
-            self._tell(deferred)
-        deadline = inf
-        for stack in self._stacks:
-            for _ in range(_ROUNDS):
-                stack.poll(now)
-                news = stack.take_news()
-                if not news:
-                    break
-                self._tell(news)
-            else:
-                self.call_soon(_nothing)  # others get a turn, and then it goes on at once
-        for driver in self.drivers:
-            if driver.interface.output:
-                driver.transmit()
-        for stack in self._stacks:  # now that the frames are under way
-            deadline = min(deadline, stack.next_deadline())
-        if deadline < self._wake_at:
-            self._wake_up_at(deadline)
-
-    def _wake_up_at(self, deadline: float) -> None:
-        """Have an iteration then. The timer is moved only to earlier, and looks again when it is too early."""
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake_at = deadline
-        self._wake = self.call_at(deadline, self._woken)
-
-    def _woken(self) -> None:
-        self._wake_at = inf
-        self._wake = None
-
     def _run_once(self) -> None:
         self._watchers.queue_ready()
         super()._run_once()  # type: ignore[misc]  # one iteration of asyncio's loop
-        self._flush()
+        self.turn.end()
 
     def run_forever(self) -> None:
         """See `asyncio`. What was written before is sent first."""
         if not self.is_closed():
-            self._flush()
+            self.turn.end()
         super().run_forever()
 
     def close(self) -> None:
@@ -207,9 +142,9 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
         if not self.is_closed():
-            for driver in self.drivers:
+            for driver in self.turn.drivers:
                 driver.close()
-            self.drivers.clear()
+            self.turn.drivers.clear()
         super().close()
 
     def block(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
@@ -221,10 +156,10 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             raise RuntimeError("a blocking socket of the stack works in the thread of its event loop only")
         limit = inf if timeout is None else self.time() + timeout
         while True:
-            for stack in self._stacks:
+            for stack in self.turn.stacks:
                 stack.poll(self.time())
-                self._deferred += stack.take_news()
-            for driver in self.drivers:
+                self.turn.deferred += stack.take_news()
+            for driver in self.turn.drivers:
                 driver.transmit()
             try:
                 return attempt()
@@ -233,12 +168,12 @@ class StackEventLoop(asyncio.SelectorEventLoop):
             now = self.time()
             if now >= limit:
                 raise TimeoutError(errno.ETIMEDOUT, "timed out")
-            self._wait_for_frames(min(limit, *(stack.next_deadline() for stack in self._stacks)) - now)
+            self._wait_for_frames(min(limit, *(stack.next_deadline() for stack in self.turn.stacks)) - now)
 
     def _wait_for_frames(self, seconds: float) -> None:
-        files: list[Any] = [driver.device for driver in self.drivers if hasattr(driver.device, "fileno")]
+        files: list[Any] = [driver.device for driver in self.turn.drivers if hasattr(driver.device, "fileno")]
         ready, _, _ = select.select(files, [], [], None if seconds == inf else max(seconds, 0.0))
-        for driver in self.drivers:
+        for driver in self.turn.drivers:
             if driver.device in ready:
                 driver.stack.input(driver.interface, driver.device.receive_many(), self.time())  # type: ignore[attr-defined]
 
@@ -693,7 +628,3 @@ def _bind_error(error: OSError, address: SocketAddress) -> OSError:
     """What asyncio says of an address that cannot be had."""
     text = f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}"
     return OSError(error.errno, text)
-
-
-def _nothing() -> None:
-    """Keeps the next iteration from waiting."""

@@ -80,7 +80,7 @@ class SimLoop(StackEventLoop):
         clock = self._simulation.clock
         super().__init__(random=SeededRandom(seed, predictable=True), selector=_VirtualSelector(clock))
         self._clock_resolution = 1e-9
-        self._stacks.clear()
+        self.turn.stacks.clear()
         self.hosts: list[SimHost] = []
 
     def time(self) -> float:
@@ -118,7 +118,7 @@ class SimLoop(StackEventLoop):
         )
         host = SimHost(self, name, stack)
         self.hosts.append(host)
-        self._stacks.append(stack)
+        self.turn.stacks.append(stack)
         if network is not None:
             host.attach(network, *addresses, mtu=mtu)
         return host

@@ -59,6 +59,8 @@ class Reassembly:
         self._counters = counters
         self._partial: dict[Key, _Partial] = {}
         self._octets = 0
+        self.due = inf
+        """When `poll` is wanted."""
 
     def add(self, key: Key, offset: int, data: memoryview, more: bool, packet: memoryview, now: float) -> Whole | None:
         """Take a fragment; the packet, once it is whole. `packet` is what this fragment came in."""
@@ -70,6 +72,7 @@ class Reassembly:
             if len(self._partial) >= self._settings.max_fragmented_packets:
                 self._evict()
             partial = self._partial[key] = _Partial(now + self._settings.reassembly_timeout)
+            self._renew_due()
         end = offset + len(data)
         known = partial.fragments
         for start, piece in known:
@@ -115,6 +118,11 @@ class Reassembly:
     def _drop(self, key: Key) -> None:
         partial = self._partial.pop(key)
         self._octets -= partial.octets + _OVERHEAD * len(partial.fragments)
+        self._renew_due()
+
+    def _renew_due(self) -> None:
+        """All have the same time, so the oldest is the next."""
+        self.due = next(iter(self._partial.values())).until if self._partial else inf
 
     def poll(self, now: float) -> list[Expired]:
         """Give up what is too old."""
@@ -128,10 +136,6 @@ class Reassembly:
             expired.append(Expired(key[0], partial.first))
             self._drop(key)
         return expired
-
-    def next_deadline(self) -> float:
-        """When `poll` is wanted."""
-        return next(iter(self._partial.values())).until if self._partial else inf
 
 
 def pieces(payload: bytes, room: int) -> list[tuple[int, memoryview, bool]]:

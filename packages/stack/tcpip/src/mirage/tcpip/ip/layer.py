@@ -494,6 +494,8 @@ class Ip:
     def poll(self, now: float) -> None:
         """Do what time asks for."""
         self.now = now
+        if now < self.next_deadline():
+            return
         self.autoconfiguration.poll(now)
         self.duplicates.poll(now)
         self.groups.poll(now)
@@ -513,8 +515,8 @@ class Ip:
     def next_deadline(self) -> float:
         """When `poll` is wanted."""
         return min(
-            self.neighbours.next_deadline(),
-            self.reassembly.next_deadline(),
+            self.neighbours.due,
+            self.reassembly.due,
             self.autoconfiguration.due,
             self.duplicates.due,
             self.groups.due,

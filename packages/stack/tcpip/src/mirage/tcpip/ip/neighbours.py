@@ -90,6 +90,8 @@ class Neighbours:
         self._waiting = 0
         self.known: dict[tuple[int, bytes], Neighbour] = {}
         self._timed: set[Neighbour] = set()
+        self.due = inf
+        """When `poll` is wanted, or a little earlier."""
 
     def find(self, interface: Interface, address: bytes) -> Neighbour:
         """The entry for an address; made if there is none."""
@@ -184,6 +186,7 @@ class Neighbours:
     def _at(self, neighbour: Neighbour, at: float) -> None:
         neighbour.at = at
         self._timed.add(neighbour)
+        self.due = min(self.due, at)
 
     def confirm(self, neighbour: Neighbour, now: float) -> float:
         """A transport has heard from it (RFC 4861 7.3.1): until when it is reachable."""
@@ -245,7 +248,7 @@ class Neighbours:
     def poll(self, now: float) -> list[Neighbour]:
         """Go on with what is due; returns those that were given up, which no longer have an address."""
         lost: list[Neighbour] = []
-        if not self._timed:
+        if now < self.due:
             return lost
         for neighbour in [n for n in self._timed if n.at <= now]:
             if neighbour.state is Reachability.DELAY:
@@ -265,8 +268,5 @@ class Neighbours:
             lost.append(neighbour)
             for _, failed, _ in waiting:
                 failed()
+        self.due = min((n.at for n in self._timed), default=inf)
         return lost
-
-    def next_deadline(self) -> float:
-        """When `poll` is wanted."""
-        return min((n.at for n in self._timed), default=inf) if self._timed else inf

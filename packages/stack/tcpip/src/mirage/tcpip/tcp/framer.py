@@ -111,6 +111,7 @@ class Framer:
         "partial",
         "path",
         "remote_port",
+        "together",
         "traffic_class",
         "version6",
         "whole",
@@ -143,6 +144,8 @@ class Framer:
         self._leads: dict[int, tuple[bytes, int]] = {}
         self.largest = 0
         """Octets of payload and TCP options that one frame may carry, super-frames included."""
+        self.together = 0
+        """The same of what goes out at once and is one record: here it is cut if the device does not."""
         self._renew()
 
     @property
@@ -161,6 +164,7 @@ class Framer:
         self.cuts = (Offload.TSO6 if self.version6 else Offload.TSO4) in offload
         longest = min(_LONGEST, path.interface.max_frame - _ETHERNET) if self.cuts else path.mtu
         self.largest = longest - self.overhead
+        self.together = self.largest if self.cuts else _LONGEST - self.overhead
         self._metas.clear()
         self._leads.clear()
         self.whole = FrameMeta(Checksum.PARTIAL, self._transport, _CHECKSUM_AT) if self.partial else _COMPLETE
@@ -270,6 +274,44 @@ class Framer:
             checksum = 65535 - (checksum + self._port_sum + fields + ones_sum_parts(parts)) % 65535
         pack = _LANE6 if self.version6 else _LANE4
         return pack(lead, sequence, acknowledgment, flags, window, checksum, 0, _TIMESTAMP_WORD, value, echo)
+
+    def segments(
+        self,
+        sequence: int,
+        acknowledgment: int,
+        flags: int,
+        window: int,
+        size: int,
+        mss: int,
+        parts: list[Buffer],
+        value: int,
+        echo: int,
+        ecn: int,
+    ) -> None:
+        """Send what `header` would put one header before, as segments of `mss` octets, each with headers of its own.
+
+        PSH in `flags` is for the last (RFC 9293 3.9.1.2).
+        """
+        output, whole, partial, version6 = self.path.interface.output, self.whole, self.partial, self.version6
+        pack = _LANE6 if version6 else _LANE4
+        traffic_class = self.traffic_class | ecn
+        push = flags & PSH
+        flags &= ~PSH
+        lead, pseudo = self._leads.get(mss << 8 | traffic_class) or self._lead(mss, traffic_class)
+        fields = self._port_sum + acknowledgment + window + _TIMESTAMP_WORD + value + echo
+        while size:
+            if size <= mss:
+                mss = size
+                flags |= push
+                lead, pseudo = self._leads.get(mss << 8 | traffic_class) or self._lead(mss, traffic_class)
+            piece, parts = cut(parts, mss) if mss < size else (parts, parts)
+            checksum = pseudo
+            if not partial:
+                checksum = 65535 - (pseudo + fields + flags + sequence + ones_sum_parts(piece)) % 65535
+            header = pack(lead, sequence, acknowledgment, flags, window, checksum, 0, _TIMESTAMP_WORD, value, echo)
+            output.append((whole, [header, *piece]))
+            sequence = (sequence + mss) & 0xFFFFFFFF
+            size -= mss
 
     def _lead(self, size: int, traffic_class: int) -> tuple[bytes, int]:
         """What precedes the sequence number in such a segment, and the sum of its pseudo-header; remembered."""

@@ -2,7 +2,7 @@
 
 `arrive` takes a segment that brings the next data, or the next acknowledgment, of an established connection on which
 nothing is wrong. `answer` sends what waits as the one segment that is under way, and sets the timers; `depart` sends
-any waiting data as one segment, or as one super-segment that the device cuts; `acknowledge` sends none. Each does
+any waiting data as one segment, or as one super-segment, cut by the device or here; `acknowledge` sends none. Each does
 exactly what the long way does (`Connection.segment`; `transmit.output`; `transmit.send_record` of `Sender.take`;
 `transmit.acknowledge`), with no call that it can do without, and each changes nothing and returns False when the case
 is not the usual one.
@@ -176,12 +176,11 @@ def depart(connection: Connection, size: int, now: float) -> bool:
     ):
         return False
     mss = sender.mss
-    if size <= mss:
-        meta = framer.whole
-    elif framer.cuts and size + _OPTIONS <= framer.largest:
+    meta = framer.whole
+    if size > mss and framer.cuts:
+        if size + _OPTIONS > framer.largest:
+            return False
         meta = framer.meta(_OPTIONS, mss, False)
-    else:
-        return False
     # What `Sender.take` does
     queue = sender.queue
     sequence = sender.nxt
@@ -204,18 +203,14 @@ def depart(connection: Connection, size: int, now: float) -> bool:
     connection.ack_at = _NEVER
     connection.last_ack_sent = start
     connection.last_sent = now
-    header = framer.header(
-        sequence & _M,
-        start & _M,
-        flags,
-        window,
-        size,
-        parts,
-        (int(now * 1000) + connection.timestamp_offset) & _M,
-        connection.timestamp_recent,
-        _ECT0 if connection.ecn else 0,
-    )
-    path.interface.output.append((meta, [header, *parts]))
+    value = (int(now * 1000) + connection.timestamp_offset) & _M
+    echo = connection.timestamp_recent
+    ecn = _ECT0 if connection.ecn else 0
+    if size <= mss or framer.cuts:
+        header = framer.header(sequence & _M, start & _M, flags, window, size, parts, value, echo, ecn)
+        path.interface.output.append((meta, [header, *parts]))
+    else:
+        framer.segments(sequence & _M, start & _M, flags, window, size, mss, parts, value, echo, ecn)
     return True
 
 

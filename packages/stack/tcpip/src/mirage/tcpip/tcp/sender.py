@@ -283,6 +283,8 @@ class Sender:
                 if record.end > ack:
                     if record.start < ack:
                         self._trim(record, ack)
+                        if record.times == 1:
+                            newest = record
                     break
                 count += 1
                 if record.times == 1:
@@ -294,7 +296,7 @@ class Sender:
         if newest is not None:
             self._rack_time = newest.time
             self._rack_rtt = rtt = now - newest.time
-            self._rack_end = newest.end
+            self._rack_end = min(newest.end, ack)
             if now >= self._sample_at:
                 self.rtt.sample(rtt, now)
                 self._sample_at = now + _SAMPLES_APART
@@ -339,17 +341,8 @@ class Sender:
         for record in self.sent:
             if record.start >= ack:
                 break
-            if record.end > ack:
-                size = ack - record.start
-                if record.sacked:
-                    self.sacked -= size
-                else:
-                    delivered += size
-                    if record.lost:
-                        self.lost -= size
-                self._trim(record, ack)
-                break
-            size = record.end - record.start
+            end = min(record.end, ack)
+            size = end - record.start
             if record.sacked:
                 self.sacked -= size
             else:
@@ -360,7 +353,10 @@ class Sender:
                     rtt = now - record.time
                 else:
                     again = True
-                self._rack(record, now)
+                self._rack(record, end, now)
+            if end < record.end:
+                self._trim(record, ack)
+                break
         if again:
             # Karn: what was sent once may have waited at the peer for what was sent again; and what was taken for lost
             # and arrived all the same waited for another acknowledgment than its own.
@@ -435,22 +431,22 @@ class Sender:
                             self.lost -= size
                         elif record.times == 1 and (rtt is None or now - record.time < rtt):
                             rtt = now - record.time
-                        self._rack(record, now)
+                        self._rack(record, record.end, now)
                 index += 1
         return delivered, rtt
 
     # RACK-TLP, RFC 8985
 
-    def _rack(self, record: Sent, now: float) -> None:
-        """A record was delivered (RFC 8985 6.2, steps 1 to 3)."""
+    def _rack(self, record: Sent, end: int, now: float) -> None:
+        """A record was delivered up to `end` (RFC 8985 6.2, steps 1 to 3)."""
         rtt = now - record.time
         if record.times > 1 and rtt < 0.99 * self.rtt.min_rtt(now):
             return  # the acknowledgment is for the original, not for the retransmission
-        if (record.time, record.end) > (self._rack_time, self._rack_end):
-            self._rack_time, self._rack_end, self._rack_rtt = record.time, record.end, rtt
-        if record.end > self._fack:
-            self._fack = record.end
-        elif record.times == 1 and record.end < self._fack:
+        if (record.time, end) > (self._rack_time, self._rack_end):
+            self._rack_time, self._rack_end, self._rack_rtt = record.time, end, rtt
+        if end > self._fack:
+            self._fack = end
+        elif record.times == 1 and end < self._fack:
             self._reordered = True
 
     def on_dsack(self) -> None:

@@ -96,7 +96,9 @@ def _new_data(connection: Connection, now: float) -> None:
         idle = now - connection.last_sent
         if idle > sender.rtt.rto:
             sender.congestion.on_idle(idle, sender.rtt.rto)
-    largest = max((connection.framer.largest - 12) // mss, 1) * mss
+    # Where segments get lost each is a record of its own, for that is what is lost.
+    framer = connection.framer
+    largest = max(((framer.largest if sender.retransmissions else framer.together) - 12) // mss, 1) * mss
     while True:
         queued = sender.queued
         allowed = sender.allowance()
