@@ -374,12 +374,12 @@ def bench(session: nox.Session) -> None:
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
     and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot; `--compiled`
-    measures compiled wheels where there are any.
+    measures twice, the second time with compiled wheels where there are any, and shows both side by side.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--compiled", action="store_true", help="measure the compiled wheels where there are any")
+    parser.add_argument("--compiled", action="store_true", help="measure compiled wheels too, side by side")
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = [*arguments.names, *(["index", "pins"] if "release" in arguments.names else [])]
@@ -394,22 +394,31 @@ def bench(session: nox.Session) -> None:
         if topic in names:
             names += [package.short for package in every if package.family == family]
     packages = select(session, names) if names or not arguments.names else []
-    wheels = []
+    scripts = [*bench_task.scripts(packages), *beside]
+    files = measure(session, scripts, ROOT / "_build" / "bench", [])
+    compiled: list[Path] = []
     if arguments.compiled:
         try:
             wheels = compile_wheels(session, [])
         except wheels_task.Failed as failure:
             session.error(str(failure))
+        compiled = measure(session, scripts, ROOT / "_build" / "bench" / "compiled", wheels)
+    print(bench_task.summary(files, compiled))
+
+
+def measure(session: nox.Session, scripts: list[Path], folder: Path, wheels: list[tree.Package]) -> list[Path]:
+    """Run benchmarks with `wheels` compiled and all else from the tree; the files of their figures, in `folder`."""
+    every = tree.packages()
     sources = [package for package in every if package not in wheels]
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
     groups_beside = shared("release", "site:render", "bots:run")
     install(session, *editables(sources), *requirements, *groups(every, "bench"), *groups_beside)
     files = []
-    for script in [*bench_task.scripts(packages), *beside]:
+    for script in scripts:
         session.log(str(script.relative_to(ROOT)))
-        files.append(bench_task.results(script, ROOT / "_build" / "bench"))
+        files.append(bench_task.results(script, folder))
         session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
-    print(bench_task.summary(files))
+    return files
 
 
 @nox.session
