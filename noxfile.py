@@ -233,10 +233,11 @@ def integration(session: nox.Session) -> None:
 
     `-- hvt` runs the proofs of the hvt target alone (`integration/hvt`), `-- hvt --all` in their long forms, and
     `-- hvt --vmx` the one on Intel's virtualisation, which Bochs emulates in some minutes. `-- net` runs the tests of
-    the network packages, real peers included, and then the website on every network that a stack of its own can have.
+    the network packages, real peers included, and then the website on every network that a stack of its own can have;
+    `-- net --all` has a million connections, ten seconds of a SYN flood and a million simulated seconds among them.
     `-- tls` runs our TLS against that of others, in both roles, and prints a table of peers and features.
     """
-    words = pytest_words(session, "[net | tls | hvt [--all | --vmx]] [PYTEST OPTION ...]")
+    words = pytest_words(session, "[net [--all] | tls | hvt [--all | --vmx]] [PYTEST OPTION ...]")
     packages = tree.packages()
     stack = [package for package in packages if package.family in {"drivers", "stack"}]
     install(session, *editables(packages), *shared("site:render", "integration:test"), *groups(stack, "test"))
@@ -244,7 +245,11 @@ def integration(session: nox.Session) -> None:
     place = "integration"
     if words[:1] == ["net"]:
         words = words[1:]
-        session.run("pytest", *(str(package.path) for package in stack), *words)
+        whole = {}
+        if "--all" in words:
+            words = [word for word in words if word != "--all"]
+            whole = {"MIRAGE_ENDURANCE": "all", "MIRAGE_SIMULATED_SECONDS": "1000000"}
+        session.run("pytest", *(str(package.path) for package in stack), *words, env=whole)
         env["MIRAGE_TARGETS"] = "unix-gateway hvt hvt-tap"
         words += ["--ignore=integration/hvt", "--ignore=integration/tls"]  # which have sessions of their own
     elif words[:1] == ["tls"]:
