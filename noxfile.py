@@ -233,10 +233,11 @@ def integration(session: nox.Session) -> None:
 
     `-- hvt` runs the proofs of the hvt target alone (`integration/hvt`), `-- hvt --all` in their long forms, and
     `-- hvt --vmx` the one on Intel's virtualisation, which Bochs emulates in some minutes. `-- net` runs the tests of
-    the network packages, real peers included, and then the website on every network that a stack of its own can have.
+    the network packages, real peers included, and then the website on every network that a stack of its own can have;
+    `-- net --all` has a million connections, ten seconds of a SYN flood and a million simulated seconds among them.
     `-- tls` runs our TLS against that of others, in both roles, and prints a table of peers and features.
     """
-    words = pytest_words(session, "[net | tls | hvt [--all | --vmx]] [PYTEST OPTION ...]")
+    words = pytest_words(session, "[net [--all] | tls | hvt [--all | --vmx]] [PYTEST OPTION ...]")
     packages = tree.packages()
     stack = [package for package in packages if package.family in {"drivers", "stack"}]
     install(session, *editables(packages), *shared("site:render", "integration:test"), *groups(stack, "test"))
@@ -244,9 +245,13 @@ def integration(session: nox.Session) -> None:
     place = "integration"
     if words[:1] == ["net"]:
         words = words[1:]
-        session.run("pytest", *(str(package.path) for package in stack), *words)
+        whole = {}
+        if "--all" in words:
+            words = [word for word in words if word != "--all"]
+            whole = {"MIRAGE_ENDURANCE": "all", "MIRAGE_SIMULATED_SECONDS": "1000000"}
+        session.run("pytest", *(str(package.path) for package in stack), *words, env=whole)
         env["MIRAGE_TARGETS"] = "unix-gateway hvt hvt-tap"
-        words.append("--ignore=integration/hvt")
+        words += ["--ignore=integration/hvt", "--ignore=integration/tls"]  # which have sessions of their own
     elif words[:1] == ["tls"]:
         place, words = "integration/tls", words[1:]
     elif words[:1] == ["hvt"]:
@@ -374,13 +379,14 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks of every package, or of those named: `-- cohttp`; then one table of ratios against peers.
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
-    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot. `net` measures
-    the loop with the stack's compiled wheels too, where there is a C compiler; `--compiled` measures nothing else.
+    and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot. What a package
+    names in `compiled.benchmarks` is measured once more with compiled wheels, and shown side by side, where `--compiled`
+    asks for it, and of `net` where there is a C compiler.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--compiled", action="store_true", help="measure just the compiled wheels where there are any")
+    parser.add_argument("--compiled", action="store_true", help="measure compiled wheels too, side by side")
     arguments = parser.parse_args(session.posargs)
     every = tree.packages()
     names = [*arguments.names, *(["index", "pins"] if "release" in arguments.names else [])]
@@ -395,28 +401,34 @@ def bench(session: nox.Session) -> None:
         if topic in names:
             names += [package.short for package in every if package.family == family]
     packages = select(session, names) if names or not arguments.names else []
-    wheels = []
-    environment = {"PYTHONPATH": str(ROOT)}
-    try:
-        if arguments.compiled:
+    scripts = [*bench_task.scripts(packages), *beside]
+    files = measure(session, scripts, ROOT / "_build" / "bench", [])
+    compiled: list[Path] = []
+    if arguments.compiled or ("net" in arguments.names and shutil.which("gcc")):
+        try:
             wheels = compile_wheels(session, [])
-        elif "net" in arguments.names and shutil.which("gcc") is None:
-            session.warn("the compiled wheels are not measured: they take a C compiler (apt-get install gcc)")
-        elif "net" in arguments.names:
-            beside_them = compiled_task.unpack(compile_wheels(session, []), ROOT / "_build" / "compiled")
-            environment["MIRAGE_COMPILED"] = str(beside_them)
-    except wheels_task.Failed as failure:
-        session.error(str(failure))
+        except wheels_task.Failed as failure:
+            session.error(str(failure))
+        again = [script for package in packages for script in compiled_task.benchmarks(package)]
+        compiled = measure(session, again, ROOT / "_build" / "bench" / "compiled", wheels)
+    elif "net" in arguments.names:
+        session.warn("compiled wheels are not measured: they take a C compiler (apt-get install gcc)")
+    print(bench_task.summary(files, compiled))
+
+
+def measure(session: nox.Session, scripts: list[Path], folder: Path, wheels: list[tree.Package]) -> list[Path]:
+    """Run benchmarks with `wheels` compiled and all else from the tree; the files of their figures, in `folder`."""
+    every = tree.packages()
     sources = [package for package in every if package not in wheels]
     requirements = [compiled_task.requirement(package, ROOT / "_build" / "compiled") for package in wheels]
     groups_beside = shared("release", "site:render", "bots:run")
     install(session, *editables(sources), *requirements, *groups(every, "bench"), *groups_beside)
     files = []
-    for script in [*bench_task.scripts(packages), *beside]:
+    for script in scripts:
         session.log(str(script.relative_to(ROOT)))
-        files.append(bench_task.results(script, ROOT / "_build" / "bench"))
-        session.run("python", str(script), "--json", str(files[-1]), env=environment)
-    print(bench_task.summary(files))
+        files.append(bench_task.results(script, folder))
+        session.run("python", str(script), "--json", str(files[-1]), env={"PYTHONPATH": str(ROOT)})
+    return files
 
 
 @nox.session

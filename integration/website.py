@@ -3,7 +3,8 @@
 Examples:
   ./noxw -s website                     build and serve; the address is printed
   ./noxw -s website -- --port 8000      serve on a port of your choice
-  ./noxw -s website -- --check          build, boot, fetch every page, and say how many and whether a link is broken
+  ./noxw -s website -- --check          build, boot, fetch every page by each way that there is (HTTP, HTTPS, IPv6; as
+                                        root a virtual machine on a TAP interface too), and say whether a link is broken
   ./noxw -s website -- -t unix          a process of the host instead of a virtual machine
   ./noxw -s website -- --port 80 --https-port 443 --certificate site.pem --redirect
                                         as on a server: a certificate of yours, and HTTP only leads to HTTPS
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import signal
 import socket
 import sys
@@ -69,26 +71,57 @@ def chosen_target() -> str:
 
 
 def check(target: str) -> int:
-    """Build, boot, fetch every page, stop; a line for each stage with its time."""
+    """Build, boot, fetch every page by each way that there is, stop; a line for each stage with its time."""
     with stage(f"build for {target}"):
         artifact = targets.build(target, echo=_quote)
-    with stage("boot"):
-        running = targets.boot(artifact, echo=_quote)
+    faults: list[str] = []
+    first = None
+    for network in _networks(target):
+        reports, status = _crawled(targets.Artifact(network, artifact.path, artifact.log))
+        first = first or next(iter(reports.values()))
+        for way, report in reports.items():
+            faults += [f"over {way}: {sentence}" for sentence in report.broken]
+            if set(report.pages) != set(first.pages):
+                faults.append(f"over {way}: {len(report.pages)} pages, and not the {len(first.pages)} of the first way")
+        if status:
+            faults.append(f"the application ended with status {status} instead of 0")
+    assert first is not None
+    for sentence in faults:
+        print(f"  broken: {sentence}")
+    print(
+        f"website: {len(first.pages)} pages, {len(first.links)} links, {len(faults)} broken, target {target}",
+        flush=True,
+    )
+    return 1 if faults or not first.pages else 0
+
+
+def _networks(target: str) -> list[str]:
+    """A virtual machine is looked at behind the gateway and, where that may be made, on a TAP interface."""
+    if target != "hvt":
+        return [target]
+    if os.geteuid() or shutil.which("ip") is None or not os.path.exists("/dev/net/tun"):
+        print("no TAP interface: that needs root, iproute2 and /dev/net/tun; so the gateway alone is tried")
+        return [target]
+    return [target, "hvt-tap"]
+
+
+def _crawled(artifact: targets.Artifact) -> tuple[dict[str, crawl.Report], int]:
+    """What every page was like by each way, and the status that the application ended with."""
+    reports: dict[str, crawl.Report] = {}
+    where = {"hvt": ", behind the gateway", "hvt-tap": ", on a TAP interface"}.get(artifact.target, "")
+    with stage(f"boot{where}"):
+        running = targets.boot(artifact, ("--port", "0", "--https-port", "0"), echo=_quote)
     try:
-        with stage("fetch every page and follow every link"):
-            report = crawl.crawl(running.url)
+        ways = {"HTTP": running.url, "HTTPS": running.secure}
+        if running.url6 is not None:
+            ways["HTTP and IPv6"] = running.url6
+        for way, url in ways.items():
+            with stage(f"fetch every page and follow every link over {way}"):
+                reports[way + where] = crawl.crawl(url)
     finally:
         with stage("stop"):
             status, _ = running.stop()
-    for sentence in report.broken:
-        print(f"  broken: {sentence}")
-    if status:
-        print(f"  the application ended with status {status} instead of 0")
-    print(
-        f"website: {len(report.pages)} pages, {len(report.links)} links, {len(report.broken)} broken, target {target}",
-        flush=True,
-    )
-    return 1 if report.broken or status or not report.pages else 0
+    return reports, status
 
 
 def secure_words(options: argparse.Namespace) -> list[str]:

@@ -49,16 +49,28 @@ def results(script: Path, folder: Path) -> Path:
     return folder / f"{script.parent.parent.name}-{script.stem.removeprefix('bench_')}.json"
 
 
-def summary(files: Iterable[Path]) -> str:
-    """Every figure in one table."""
-    figures = [Figure(**figure) for file in files for figure in json.loads(file.read_text())["figures"]]
-    table = [("figure", "ours", "peer", "theirs", "ratio", "target", "")]
-    table += [
-        (f.figure, f"{f.ours:,.6g}", f.peer, f"{f.theirs:,.6g}", f"{f.ratio:.2f}", f.target, "" if f.met else "MISSED")
-        for f in figures
-    ]
+def summary(files: Iterable[Path], compiled: Iterable[Path] = ()) -> str:
+    """Every figure in one table; what compiled wheels had in the same run stands beside it."""
+    figures, others = _figures(files), {(f.figure, f.peer): f for f in _figures(compiled)}
+    table = [("figure", "ours", "peer", "theirs", "ratio", *(["compiled", "ratio"] if others else []), "target", "")]
+    for figure in figures:
+        other = others.get((figure.figure, figure.peer))
+        beside = (f"{other.ours:,.6g}", f"{other.ratio:.2f}") if other else ("", "")
+        last = other or figure
+        table.append(
+            (
+                figure.figure,
+                f"{figure.ours:,.6g}",
+                figure.peer,
+                f"{figure.theirs:,.6g}",
+                f"{figure.ratio:.2f}",
+                *(beside if others else ()),
+                figure.target,
+                "" if last.met else "MISSED",
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    left = {0, 2, 6}
+    left = {0, 2, len(widths) - 1}
     lines = [
         "  ".join(
             cell.ljust(width) if i in left else cell.rjust(width)
@@ -66,5 +78,11 @@ def summary(files: Iterable[Path]) -> str:
         )
         for row in table
     ]
-    missed = sum(not f.met for f in figures)
-    return "\n".join([*(line.rstrip() for line in lines), "", f"{len(figures)} figures, {missed} missed"])
+    missed = f"{len(figures)} figures, {sum(not f.met for f in figures)} missed"
+    if others:
+        missed += f"; compiled {sum(not f.met for f in others.values())} missed of {len(others)}"
+    return "\n".join([*(line.rstrip() for line in lines), "", missed])
+
+
+def _figures(files: Iterable[Path]) -> list[Figure]:
+    return [Figure(**figure) for file in files for figure in json.loads(file.read_text())["figures"]]

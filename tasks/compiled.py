@@ -15,7 +15,6 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from . import wheels
@@ -77,6 +76,12 @@ def build(package: Package, out: Path, python: Path) -> Path:
         return wheels.find(package, out)
 
 
+def benchmarks(package: Package) -> list[Path]:
+    """The benchmarks that tell what compiled wheels are worth, of this package or below it."""
+    names = package.pyproject.get("tool", {}).get("mirage", {}).get("compiled", {}).get("benchmarks", ())
+    return [package.path / "benchmarks" / name for name in names]
+
+
 def _wheels_of(package: Package) -> str:
     return f"{package.name.replace('-', '_')}-*.whl"
 
@@ -102,16 +107,6 @@ def _digest(python: Path) -> str:
     for file in [Path(__file__), ROOT / "ci.lock.txt", *files]:
         digest.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def unpack(compiled: Iterable[Package], folder: Path) -> Path:
-    """The compiled wheels in `folder` as one tree, for the front of `PYTHONPATH`; made anew."""
-    place = folder / "tree"
-    shutil.rmtree(place, ignore_errors=True)
-    for package in compiled:
-        with zipfile.ZipFile(wheels.find(package, folder)) as archive:
-            archive.extractall(place)
-    return place
 
 
 def requirement(package: Package, folder: Path) -> str:

@@ -88,6 +88,10 @@ def test_what_is_no_network_is_refused() -> None:
     for name in ("", "sixteen-letters!", "a b", "a/b"):
         with pytest.raises(HostError, match="no interface name"):
             Tap(name).open()
+    if os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        reason = "no TAP of one queue" if os.geteuid() == 0 else "sudo ip tuntap add dev lo mode tap user [1-9]"
+        with pytest.raises(HostError, match=reason):
+            Tap("lo").open()
     with pytest.raises(ValueError, match="no address of one station"):
         Tap("tap0", mac=b"\xff" * 6)
     with pytest.raises(ValueError, match="an MTU is"):

@@ -15,7 +15,8 @@ import pytest
 from mirage.dhcp import Bound, Client
 from mirage.dhcp import Settings as DhcpSettings
 from mirage.dns import Hosts, Settings
-from mirage.gateway import Gateway, Plan
+from mirage.gateway import Gateway, HostUnavailable, Plan
+from mirage.gateway.capture import Capture
 from mirage.gateway.frames import icmp6_frame, udp4_frame
 from mirage.gateway.testing import Guest
 from mirage.net import HEADER_SIZE
@@ -257,3 +258,35 @@ def test_a_capture_of_it_all(tmp_path: Path) -> None:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "A? example.org" in told
     assert "10.0.2.3.53 > 10.0.2.15" in told
+
+
+def test_a_capture_on_a_disk_that_is_full(tmp_path: Path) -> None:
+    """It ends, and is counted; the network goes on. One that cannot begin is said at once."""
+    with pytest.raises(HostUnavailable, match="/dev/full cannot be written: No space left"):
+        Capture(Path("/dev/full"))
+
+    async def test() -> None:
+        async with network(capture=tmp_path / "all.pcapng") as (gateway, guest):
+            assert gateway._capture is not None
+            gateway._capture._file.close()
+            gateway._capture._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the capture closes it
+            for _ in range(2):
+                answer = await guest.ask(guest.stack.bind(version=4), question("example.org"), "10.0.2.3", 53)
+                assert answer.port == 53
+            gateway.flush()
+            assert gateway.counters["capture.dropped"] > 2
+
+    run(test)
+
+
+@pytest.mark.tool("tcpdump")
+def test_a_capture_is_bounded(tmp_path: Path) -> None:
+    """In its file is what fits, blocks that name a port included, and it can be read while it grows."""
+    capture = Capture(tmp_path / "some.pcapng", limit=1000)
+    for number in range(100):
+        capture.frame(f"guest{number}", (bytes(60),), sent=False)
+    capture.flush()
+    assert (tmp_path / "some.pcapng").stat().st_size < 1200
+    told = subprocess.run(["tcpdump", "-nr", str(tmp_path / "some.pcapng")], capture_output=True, text=True, check=True)
+    assert 0 < len(told.stdout.splitlines()) == 100 - capture.dropped
+    capture.close()

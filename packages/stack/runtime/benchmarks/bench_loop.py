@@ -2,8 +2,7 @@
 
 Runs in a network namespace of its own, so it needs root and disturbs nothing. The peer is the kernel each time: over
 the TAP for us, over its loopback for asyncio. The server is a process of its own; what it spends is read from /proc.
-Rounds alternate between the sides, and of each the best counts. Where the environment's MIRAGE_COMPILED is a tree with
-our compiled wheels, as `./noxw -s bench -- net` makes one, they are a side too.
+Rounds alternate between the two, and of each the best counts.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +36,6 @@ PLAIN = 1 << 27
 PYTCP = 6.4e6
 """Octets per second of PyTCP 3.0.8 in process, its better direction (MSS 1460, `python -O`); the other stalled."""
 IDLE = 1000
-COMPILED = ", compiled"
-"""How the name of a side ends whose packages are compiled wheels."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -167,11 +163,8 @@ def child(side: str, name: str) -> None:
             asyncio.run(serve(name))
         os._exit(0)
     from mirage.net import TapNetwork
-    from mirage.runtime import _turn, run
+    from mirage.runtime import run
     from mirage.types import Offload
-
-    if side.endswith(COMPILED) != _turn.__file__.endswith(".so"):
-        raise SystemExit(f"the loop of {side} is {_turn.__file__}")
 
     class Plain(TapNetwork):
         """A device that cuts no segments and completes no checksums."""
@@ -179,8 +172,8 @@ def child(side: str, name: str) -> None:
         def enable_offload(self, wanted: Offload) -> Offload:
             return super().enable_offload(Offload.NONE)
 
-    tap = Plain("bench0") if side.startswith("plain") else TapNetwork("bench0")
-    Source.left = PLAIN if side.startswith("plain") else BULK
+    tap = TapNetwork("bench0") if side == "stack" else Plain("bench0")
+    Source.left = BULK if side == "stack" else PLAIN
     subprocess.run(["ip", "address", "add", f"{KERNEL}/24", "dev", "bench0"], check=True)
     subprocess.run(["ip", "link", "set", "bench0", "up"], check=True)
     run(serve(name), tap, ipv4=f"{OURS}/24")
@@ -191,10 +184,7 @@ def child(side: str, name: str) -> None:
 def server(side: str, name: str) -> Iterator[tuple[str, int]]:
     """A server that runs: its address and its process."""
     words = [sys.executable, __file__, "--serve", side, name]
-    environment = dict(os.environ)
-    if side.endswith(COMPILED):
-        environment["PYTHONPATH"] = os.pathsep.join([os.environ["MIRAGE_COMPILED"], environment.get("PYTHONPATH", "")])
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
@@ -327,7 +317,7 @@ SAID: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
-def measure(rounds: int, stacks: list[str], plains: list[str]) -> dict[tuple[str, str, str], float]:
+def measure(rounds: int) -> dict[tuple[str, str, str], float]:
     """The best of each figure, by measure, figure and side."""
     best: dict[tuple[str, str, str], float] = {}
 
@@ -339,48 +329,37 @@ def measure(rounds: int, stacks: list[str], plains: list[str]) -> dict[tuple[str
     with network_namespace():
         for _ in range(rounds):
             for name, program, function in MEASURES:
-                for side in ["kernel", *stacks]:
+                for side in ("kernel", "stack"):
                     with server(side, program) as (host, pid):
                         note(name, side, function(host, pid))
             for name, bulk in (("bulk in", bulk_in), ("bulk out", bulk_out)):
-                for side in plains:
-                    with server(side, "raw") as (host, pid):
-                        note(name, side, bulk(host, pid, PLAIN))
+                with server("plain", "raw") as (host, pid):
+                    note(name, "plain", bulk(host, pid, PLAIN))
     return best
 
 
-def compare(best: dict[tuple[str, str, str], float], stacks: list[str], plains: list[str]) -> list[dict[str, Any]]:
+def compare(best: dict[tuple[str, str, str], float]) -> list[dict[str, Any]]:
     """Every figure beside its peer's."""
     figures: list[dict[str, Any]] = []
 
     def add(said: str, ours: float, peer: str, theirs: float, target: str) -> None:
-        ratio = ours / theirs if theirs else inf
-        figures.append({"figure": said, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ratio, "target": target})
+        figures.append(
+            {"figure": said, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ours / theirs, "target": target}
+        )
 
     for (name, figure), (said, target) in SAID.items():
-        for side in stacks:
-            ours, theirs = best[name, figure, side], best[name, figure, "kernel"]
-            add(said + suffix(side), ours, "asyncio on the kernel's sockets", theirs, target)
+        add(said, best[name, figure, "stack"], "asyncio on the kernel's sockets", best[name, figure, "kernel"], target)
     for direction in ("bulk in", "bulk out"):
-        for side in stacks:
-            said = f"{direction}, CPU us for 64 KiB"
-            add(said + suffix(side), best[direction, "cpu", side], "the budget", 12.0, "<= 1")
-            add(f"{said}, in the kernel" + suffix(side), best[direction, "system", side], "the budget", 12.0, "")
+        said = f"{direction}, CPU us for 64 KiB"
+        add(said, best[direction, "cpu", "stack"], "the budget", 12.0, "<= 1")
+        add(f"{said}, in the kernel alone", best[direction, "system", "stack"], "the budget", 12.0, "")
     for direction in ("bulk in", "bulk out"):
-        for side in plains:
-            rate = best[direction, "rate", side]
-            said = f"{direction}, MSS 1460 without offloads, octets/s"
-            for peer, theirs, target in (("PyTCP 3.0.8", PYTCP, ">= 20"), ("the goal", 100e6, ">= 1")):
-                add(said + suffix(side), rate, peer, theirs, target)
-    for side in stacks:
-        said = "memory of an idle connection with its transport, octets"
-        add(said + suffix(side), best["idle", "size", side], "the budget", 4096.0, "<= 1")
+        said = f"{direction}, MSS 1460 without offloads, octets/s"
+        for peer, theirs, target in (("PyTCP 3.0.8", PYTCP, ">= 20"), ("the goal", 100e6, ">= 1")):
+            add(said, best[direction, "rate", "plain"], peer, theirs, target)
+    said = "memory of an idle connection with its transport, octets"
+    add(said, best["idle", "size", "stack"], "the budget", 4096.0, "<= 1")
     return figures
-
-
-def suffix(side: str) -> str:
-    """What is added to what a figure is called."""
-    return COMPILED if side.endswith(COMPILED) else ""
 
 
 def main() -> None:
@@ -395,12 +374,10 @@ def main() -> None:
         return
     if os.geteuid() or shutil.which("wrk") is None:
         raise SystemExit("this needs root, for a network namespace, and wrk (apt install wrk)")
-    ways = ["", COMPILED] if os.environ.get("MIRAGE_COMPILED") else [""]
-    stacks, plains = [f"stack{way}" for way in ways], [f"plain{way}" for way in ways]
-    figures = compare(measure(options.rounds, stacks, plains), stacks, plains)
+    figures = compare(measure(options.rounds))
     for each in figures:
         print(
-            f"{each['figure']:<66}{each['ours']:>16,.1f}{each['theirs']:>16,.1f}{each['ratio']:>8.2f}  {each['target']}"
+            f"{each['figure']:<58}{each['ours']:>16,.1f}{each['theirs']:>16,.1f}{each['ratio']:>8.2f}  {each['target']}"
         )
     if options.json:
         options.json.write_text(json.dumps({"figures": figures, "rows": [list(map(str, f.values())) for f in figures]}))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mirage.net import NetworkUnavailable, TapNetwork
-from mirage.runtime import Configuration, RuntimeMisuse, open_device, run
+from mirage.runtime import Configuration, NoAddress, RuntimeMisuse, boot, open_device, run
 
 root = [pytest.mark.root, pytest.mark.tool("ip"), pytest.mark.slow]
 
@@ -40,11 +40,55 @@ def test_bad_arguments(given: dict[str, str]) -> None:
 
 def test_no_device() -> None:
     """What is no network says so."""
-    for text in ("tun:x", "fd:3", "fd:x,mac=02:00:00:00:00:01", "fd:3,mac=02:00:00:00:00:01,more"):
+    mac = "mac=02:00:00:00:00:01"
+    for text in ("tun:x", "tap:", "tap:sixteen-letters!", "fd:3", f"fd:x,{mac}", f"fd:3,{mac},more"):
         with pytest.raises(RuntimeMisuse):
             open_device(text)
     with pytest.raises(NetworkUnavailable):
         open_device("/nowhere")
+
+
+ON_A_SILENT_NETWORK = {"ipv4": "dhcp", "ipv6": "auto", "gateway": "", "dns": ""}
+
+
+async def nothing() -> None:
+    """A program that would have run."""
+    raise AssertionError
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A network on which nobody answers."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        yield f"fd:{theirs.detach()},mac=02:00:00:00:00:01"
+
+
+def test_no_address(silent: str) -> None:
+    """Where no server gives a lease, the error says what to do; it is a `TimeoutError` too."""
+    configuration = Configuration(dhcp=True, patience=0.01)
+    with pytest.raises(NoAddress, match=r"no DHCP server gave an address within 0.01 s: .*--ipv4 10") as caught:
+        run(nothing(), silent, configuration=configuration)
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_a_generated_program_says_what_is_wrong_in_one_line(silent: str) -> None:
+    """A device that is none, and arguments that make no sense: no traceback on the console."""
+    for device, given, words in (
+        ("tun:x", {}, "network: 'tun:x' names no network"),
+        ("/nowhere", {}, "network: .*nowhere"),
+        (silent, {"ipv4": "10.0.0.2"}, "network: ipv4: .* has no length of a prefix"),
+        (silent, {"inspect": "70000"}, "network: inspect: 70000 is no TCP port"),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            boot.run(nothing(), device, **{**ON_A_SILENT_NETWORK, **given})
+
+
+def test_a_generated_program_without_an_address(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where there is no lease to be had."""
+    monkeypatch.setattr(Configuration, "parse", lambda **_: Configuration(dhcp=True, patience=0.01))
+    with pytest.raises(SystemExit, match="network: no DHCP server"):
+        boot.run(nothing(), silent, **ON_A_SILENT_NETWORK)
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 
 import pytest
+from mirage.tool.errors import UsageError
+from mirage.tool.launch import check_network
 
 SERVER = """
 from mirage.tool.devices import *
@@ -89,6 +92,58 @@ def test_a_virtual_machine_gets_the_text_of_a_certificate(application, mirage, g
         assert "--arg-file" not in words
 
 
+@gateway
+def test_a_capture(application, mirage) -> None:
+    """`--pcap FILE` is the gateway's."""
+    application(SERVER)
+    words = command(mirage, "-t", "hvt", "--pcap", "all.pcapng")
+    assert words[3:8] == ["--publish", "8080:8080", "--pcap", "all.pcapng", "--"]
+
+
+@gateway
+@pytest.mark.parametrize("target", ["hvt", "unix"])
+def test_a_network_with_others(application, mirage, target: str) -> None:
+    """`--net unix:PATH` joins what `mirage-gateway listen PATH` has made."""
+    application(SERVER)
+    words = command(mirage, "-t", target, "--net", "unix:./net", "--", "--port", "80")
+    assert words[:5] == ["-m", "mirage.gateway", "join", "./net", "--"]
+    assert "{net}" in " ".join(words)
+    assert words[-2:] == ["--port", "80"]
+
+
+def test_a_tap_interface_that_is_missing(application, mirage, monkeypatch) -> None:
+    """What makes it is said before anything is built, for whoever is not root with sudo, and with his own number."""
+    application(SERVER)
+    monkeypatch.setattr("os.getuid", lambda: 1000)
+    for target in ("hvt", "unix"):
+        code, said, errors = mirage("run", "-t", target, "--net", "tap:nope7")
+        assert code == 2
+        assert "build" not in said
+        lines = errors.splitlines()
+        assert lines[0].startswith("mirage: there is no interface nope7; these make one")
+        assert lines[1] == "  sudo ip tuntap add dev nope7 mode tap user 1000"
+        assert lines[4] == "  sudo ip link set nope7 up"
+    for name in ("sixteen-letters!", "a/b", ".."):
+        assert "is no interface name" in mirage("run", "--net", f"tap:{name}")[2]
+
+
+@pytest.mark.root
+@pytest.mark.tool("ip")
+def test_the_commands_that_are_printed_make_the_interface(application, mirage) -> None:
+    """Followed to the letter, nothing is missing any more; and one that is down is said to be."""
+    testing = pytest.importorskip("mirage.net.testing", reason="mirage-net is not installed in this environment")
+    with testing.network_namespace():
+        application(SERVER)
+        with pytest.raises(UsageError, match="there is no interface made0") as caught:
+            check_network("tap:made0")
+        for line in str(caught.value).splitlines()[1:-1]:
+            subprocess.run(line.split(), check=True)
+        check_network("tap:made0")
+        subprocess.run(["ip", "link", "set", "made0", "down"], check=True)
+        with pytest.raises(UsageError, match="is down:  ip link set made0 up"):
+            check_network("tap:made0")
+
+
 def test_a_tap_interface(application, mirage) -> None:
     """`--net tap:NAME` goes to the tender, or to the program itself."""
     application(SERVER)
@@ -100,12 +155,17 @@ def test_a_tap_interface(application, mirage) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--net", "bridge"), "--net takes gateway or tap:NAME"),
-        (("--net", "tap:"), "--net takes gateway or tap:NAME"),
+        (("--net", "bridge"), "--net takes gateway, unix:PATH or tap:NAME"),
+        (("--net", "tap:"), "--net takes gateway, unix:PATH or tap:NAME"),
+        (("--net", "unix:"), "--net takes gateway, unix:PATH or tap:NAME"),
         (("--publish", "80:80"), "the program uses the host's own network"),
         (("--allow", "example.org"), "the program uses the host's own network"),
         (("--net", "tap:tap0", "--publish", "80:80"), "has an address of its own"),
         (("--net", "tap:tap0", "--allow", "*"), "has an address of its own"),
+        (("--net", "tap:tap0", "--pcap", "x"), "has an address of its own"),
+        (("--pcap", "x"), "the program uses the host's own network"),
+        (("--net", "unix:net", "--publish", "80:80"), "say them to  mirage-gateway listen"),
+        (("-t", "hvt", "--net", "unix:net", "--inspect", "./ask"), "shared with other guests"),
     ],
 )
 def test_what_does_not_fit_is_refused(application, mirage, words: tuple[str, ...], message: str) -> None:

@@ -5,6 +5,7 @@ They are descriptions; a `Tender` opens what they describe, and closes it when i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -52,10 +53,7 @@ class Tap:
             mtu = _mtu(name)
         except OSError as error:
             os.close(tap)
-            raise HostError(
-                f"the TAP {name} cannot be used ({error.strerror}); as root, make one that is yours: "
-                f"ip tuntap add dev {name} mode tap user $(id -u) && ip link set {name} up"
-            ) from None
+            raise HostError(_why(name, error)) from None
         return tap, self.mac or bytes([own[0] & 0xFE | 2, own[1] ^ 0x80]) + own[2:], mtu
 
 
@@ -145,6 +143,17 @@ class Disk:
                 f"to add {-size % sector} zeros: truncate -s %{sector} {self.path}"
             )
         return size
+
+
+def _why(name: str, error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return f"the TAP {name} is in use by another program; end that one, or take another name"
+    if error.errno == errno.EINVAL:
+        return f"the interface {name} is no TAP of one queue: ip -d link show {name}; take another name"
+    return (
+        f"the TAP {name} cannot be used ({error.strerror}); to make one that is yours: "
+        f"sudo ip tuntap add dev {name} mode tap user {os.getuid()} && sudo ip link set {name} up"
+    )
 
 
 def _is_number(text: str) -> bool:

@@ -96,8 +96,8 @@ def _why(name: str, error: OSError) -> str:
     shown = name.replace("%d", "0")
     if error.errno in {errno.EPERM, errno.EACCES}:
         return (
-            f"you may not make or use the interface {name}; as root, make one that is yours: "
-            f"ip tuntap add dev {shown} mode tap user $(id -u) && ip link set {shown} up"
+            f"you may not make or use the interface {name}; to make one that is yours: "
+            f"sudo ip tuntap add dev {shown} mode tap user {os.getuid()} && sudo ip link set {shown} up"
         )
     if error.errno == errno.EBUSY:
         return f"{name} is in use by another program; end that one, or take another name"

@@ -1,9 +1,9 @@
-"""`mirage-gateway run -- COMMAND` gives a command a network; `mirage-gateway listen PATH` makes one to be joined."""
+"""`mirage-gateway run -- COMMAND` gives a command a network; `mirage-gateway listen PATH` makes one to be joined, and
+`mirage-gateway join PATH -- COMMAND` joins it."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ipaddress
 import os
 import signal
@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mirage.types import MirageError
 
-from ._bind import bind
+from ._bind import AGAIN, bind, bind_file, raise_limit
+from ._join import join
 from .errors import BadOption, HostUnavailable
 from .plan import Plan
 from .policy import Address, Rule, parse_rule
@@ -46,6 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     options = _parser().parse_args(sys.argv[1:] if words is None else words)
     try:
+        if options.command == "join":
+            _join(options.socket, options.words)
         plan = Plan.of(options.ipv4, options.ipv6, options.mtu)
         publications = [parse_publication(text) for text in options.publish]
         rules = [parse_rule(text, _resolve) for text in options.allow]
@@ -70,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     listen = commands.add_parser("listen", help="make a network that guests join", allow_abbrev=False)
     _add_options(listen)
     listen.add_argument("socket", type=Path, metavar="PATH", help="the UNIX socket that guests connect to (SEQPACKET)")
+    guest = commands.add_parser("join", help="run a command as a guest", epilog=_RUN, allow_abbrev=False)
+    guest.add_argument("socket", type=Path, metavar="PATH", help="where mirage-gateway listen has made a network")
+    guest.add_argument("words", nargs="+", metavar="WORD", help="the command and its arguments, after --")
     return parser
 
 
@@ -154,6 +160,7 @@ def _serve_child(
     async def serve() -> int:
         gateway = _gateway(options, plan, rules, bound)
         gateway.join(ours)
+        raise_limit()
         # Again, by the loop: the kernel may give the signal to the thread that waits, which wakes nobody.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, child.terminate)
         try:
@@ -166,15 +173,22 @@ def _serve_child(
     return 128 - status if status < 0 else status
 
 
+def _join(path: Path, words: Sequence[str]) -> NoReturn:
+    """Become the command, which finds the network open."""
+    sock, where = join(path)
+    sock.set_inheritable(True)
+    words = [word.replace(NETWORK, where) for word in words]
+    try:
+        os.execvpe(words[0], words, {**os.environ, VARIABLE: where})  # noqa: S606 - the user's own words
+    except OSError as error:
+        raise BadOption(f"{words[0]!r} cannot be started: {error.strerror}") from None
+
+
 def _listen(options: argparse.Namespace, plan: Plan, rules: list[Rule], bound: _Bound) -> int:
     import asyncio
 
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     path: Path = options.socket
-    if path.is_socket():
-        path.unlink()
-    listener.bind(str(path))
-    path.chmod(0o600)
+    listener = bind_file(str(path), socket.SOCK_SEQPACKET)
     listener.listen()
     listener.setblocking(False)
     _announce(options, bound)
@@ -188,9 +202,17 @@ def _listen(options: argparse.Namespace, plan: Plan, rules: list[Rule], bound: _
             loop.add_signal_handler(number, stop.set)
 
         def accept() -> None:
-            with contextlib.suppress(OSError):
-                gateway.join(listener.accept()[0])
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # out of descriptors: others will end
+                loop.remove_reader(listener.fileno())
+                loop.call_later(AGAIN, loop.add_reader, listener.fileno(), accept)
+                return
+            gateway.join(sock, welcome=True)
 
+        raise_limit()
         loop.add_reader(listener.fileno(), accept)
         try:
             await stop.wait()
@@ -238,6 +260,7 @@ def _announce(options: argparse.Namespace, bound: _Bound) -> None:
 
 def _report(options: argparse.Namespace, gateway: Gateway) -> None:
     if options.stats:
+        gateway.flush()
         to_guest, from_guest = gateway.octets
         told = "".join(f", {name} {count}" for name, count in sorted(gateway.counters.items()))
         print(f"octets to guests {to_guest}, from guests {from_guest}{told}", file=sys.stderr)

@@ -1,16 +1,25 @@
-"""The host's sockets of a publication. Apart from the rest, because a port that is taken should be said at once."""
+"""The host's sockets of a publication. Apart from the rest, because a port that is taken should be said at once.
+
+A connection through the gateway costs the process one descriptor, and of these it has 1024 on many hosts.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import socket
 import stat
 
 from .errors import HostUnavailable
 from .publish import LOCALHOST, UNIX, Publication
 
-__all__ = ["bind"]
+__all__ = ["AGAIN", "bind", "bind_file", "raise_limit"]
+
+AGAIN = 1.0
+"""Seconds without accepting, after there was no descriptor for a connection: it waits in the kernel meanwhile, which
+would say so at once and for ever."""
 
 
 def bind(publication: Publication) -> list[socket.socket]:
@@ -19,7 +28,7 @@ def bind(publication: Publication) -> list[socket.socket]:
     Raises `HostUnavailable`.
     """
     if publication.host.startswith(UNIX):
-        return [_bind_file(publication.host[len(UNIX) :])]
+        return [bind_file(publication.host[len(UNIX) :], socket.SOCK_STREAM)]
     ipv4, ipv6 = {LOCALHOST: ("127.0.0.1", "::1"), "*": ("0.0.0.0", "::")}.get(  # noqa: S104 - somebody wrote *
         publication.host, (None, None)
     )
@@ -33,20 +42,37 @@ def bind(publication: Publication) -> list[socket.socket]:
     return found
 
 
-def _bind_file(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+def raise_limit() -> None:
+    """Have as many descriptors as the host's administrator permits this user (RLIMIT_NOFILE).
+
+    Programs that were started before keep the limit that they have.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def bind_file(path: str, kind: int) -> socket.socket:
+    """A socket of the file system, its owner's only. One that a gateway which was killed has left gives way, one where
+    somebody listens and any other file do not. Raises `HostUnavailable`."""
+    sock = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
     before = os.umask(0o177)
     try:
         with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.lstat(path).st_mode):  # left over from a gateway that was killed
+            if stat.S_ISSOCK(os.lstat(path).st_mode) and _left_over(path, kind):
                 os.unlink(path)
         sock.bind(path)
     except OSError as error:
         sock.close()
-        raise HostUnavailable(f"a socket cannot be made at {path} ({error.strerror}); publish another") from None
+        raise HostUnavailable(f"a socket cannot be made at {path} ({error.strerror or error}); take another") from None
     finally:
         os.umask(before)
     return sock
+
+
+def _left_over(path: str, kind: int) -> bool:
+    with socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK) as probe:
+        return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
 def _bind(publication: Publication, host: str, port: int) -> socket.socket:

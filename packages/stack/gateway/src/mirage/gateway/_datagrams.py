@@ -61,7 +61,10 @@ class Flows:
     ) -> None:
         service = self.services.get((destination, port))
         if service is not None:
-            service(source, source_port, destination, bytes(data), now)
+            if self.inside.plan.is_guest(source):
+                service(source, source_port, destination, bytes(data), now)
+            else:
+                self.counters["udp.spoofed"] += 1
             return
         key = source, source_port, destination, port
         flow = self._flows.get(key)

@@ -35,6 +35,7 @@ _MIB = 1 << 20
 
 SETTINGS = Settings(
     duplicate_address_probes=0,  # the plan gives these addresses to nobody else
+    autoconfigure=False,  # and a guest that says it is a router is not believed
     max_connections=8192,
     max_half_open=2048,
     max_time_wait=4096,
@@ -87,9 +88,9 @@ class Inside:
 
     # Ports
 
-    def plug(self, sock: socket.socket, name: str) -> SocketPort:
+    def plug(self, sock: socket.socket, name: str, number: int) -> SocketPort:
         """A guest joins, at the other end of `sock`."""
-        port = SocketPort(self.loop, sock, name, self._arrived, self._left)
+        port = SocketPort(self.loop, sock, name, number, self._arrived, self._left)
         self.ports.append(port)
         return port
 
@@ -111,9 +112,10 @@ class Inside:
                 capture.frame(port.name, (view,), sent=False)
             if view[6:12] != last:
                 last = bytes(view[6:12])
-                if last == own:
-                    continue  # nobody else is the gateway
-                learn(last, port)
+                if last != own:
+                    learn(last, port)
+            if last == own:
+                continue  # nobody else is the gateway
             if destination == own:
                 ours.append(frame)
             elif view[0] & 1:

@@ -50,11 +50,14 @@ class SocketPort:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         name: str,
+        number: int,
         receive: Callable[[SocketPort, list[Frame]], None],
         ended: Callable[[SocketPort], None],
     ) -> None:
         """Take the socket over. `receive` gets the frames, valid while it runs; `ended` is called once, at the end."""
         self.name = name
+        self.number = number
+        """Which guest of the plan it is."""
         self.offload = Offload.NONE
         """What the guest has said that it takes."""
         self.received = self.sent = self.dropped = 0
@@ -143,6 +146,11 @@ class SocketPort:
             self._headers.clear()
 
     # Out
+
+    def say(self, word: bytes) -> None:
+        """Send a message that is no frame; a guest that has no room for it does without."""
+        with contextlib.suppress(OSError):
+            self._socket.send(word)
 
     def send(self, meta: FrameMeta, parts: Sequence[Buffer]) -> None:
         """Send a frame, or keep it until there is room, or drop it."""

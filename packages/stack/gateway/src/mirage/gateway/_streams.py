@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from mirage.tcpip import TcpipError
 from mirage.tcpip.forward import Request, TcpForwarder
 
+from ._bind import AGAIN
 from ._splice import Splice, reset
 from .policy import Address, Policy
 
@@ -46,13 +47,15 @@ class Streams:
         self.limit = limit
         self.idle = idle
         self.splices: set[Splice] = set()
+        self.opening = 0
+        """How many are on their way outwards, each with a socket already."""
         self._octets = [0, 0]
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
         """Whether there are as many as there may be."""
-        return len(self.splices) >= self.limit
+        return len(self.splices) + self.opening >= self.limit
 
     @property
     def octets(self) -> tuple[int, int]:
@@ -137,6 +140,7 @@ class Outwards:
         failure = sock.connect_ex((str(address), port))
         if failure in _PENDING:
             self._connecting[sock.fileno()] = attempt
+            self._streams.opening = len(self._connecting)
             attempt.wait()
         else:
             attempt.ended(failure)
@@ -145,6 +149,7 @@ class Outwards:
         """A `connect` has come to its end: the guest gets it too."""
         counters, now = self._streams.counters, self._inside.loop.time()
         self._connecting.pop(attempt.sock.fileno(), None)
+        self._streams.opening = len(self._connecting)
         self._inside.soon()
         if failure:
             counters["tcp.refused" if failure == errno.ECONNREFUSED else "tcp.unreachable"] += 1
@@ -201,6 +206,7 @@ class Published:
         self._guest = guest
         self._port = port
         self._version = 6 if sock.family == socket.AF_INET6 else 4
+        self._again: asyncio.TimerHandle | None = None
         sock.setblocking(False)
         sock.listen(_BACKLOG)
         self._inside.loop.add_reader(sock.fileno(), self._acceptable)
@@ -222,6 +228,7 @@ class Published:
                 break
             except OSError:
                 counters["tcp.accept-failed"] += 1  # out of descriptors: others will end
+                self._wait()
                 break
             sock.setblocking(False)
             if sock.family != socket.AF_UNIX:
@@ -241,8 +248,16 @@ class Published:
             self._streams.join(connection, sock)
         self._inside.soon()
 
+    def _wait(self) -> None:
+        """Accept nothing for a while."""
+        loop = self._inside.loop
+        loop.remove_reader(self._socket.fileno())
+        self._again = loop.call_later(AGAIN, loop.add_reader, self._socket.fileno(), self._acceptable)
+
     def close(self) -> None:
         """Listen no more."""
+        if self._again is not None:
+            self._again.cancel()
         self._inside.loop.remove_reader(self._socket.fileno())
         if self._socket.family == socket.AF_UNIX:
             with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from collections import Counter
@@ -17,6 +18,7 @@ from ._bind import bind
 from ._datagrams import Flows, PublishedDatagrams
 from ._hosts import Hosts
 from ._inside import SETTINGS, Inside
+from ._join import build_welcome
 from ._names import NameService
 from ._port import SocketPort
 from ._streams import Outwards, Published, Streams
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from mirage.dns import Settings as ResolverSettings
 
 __all__ = ["Gateway"]
+
+_FLUSHED = 1.0
+"""Seconds until what was captured is in its file, for who looks on."""
 
 
 class Gateway:
@@ -65,6 +70,7 @@ class Gateway:
         """In the order of `publish`; each has its `address`."""
         policy = Policy(self.plan, rules, everything=everything)
         self._capture = None if capture is None else Capture(capture)
+        self._flushing: asyncio.TimerHandle | None = None
         random = random or SystemRandom()
         self._inside = Inside(self.plan, random, loop, settings=settings, capture=self._capture)
         self._streams = Streams(self._inside, self.counters, limit=max_connections, idle=idle)
@@ -74,8 +80,9 @@ class Gateway:
         if names is None:
             names = not policy.nothing
         self._names = NameService(self._inside, self._flows, self.counters, names, random)
-        self._joined = 0
         self._closed = False
+        if self._capture is not None:
+            self._flush_again()
         try:
             for each in publish:
                 self._publish(*(each if isinstance(each, tuple) else (each, bind(each))))
@@ -83,6 +90,8 @@ class Gateway:
             for published in self.published:
                 published.close()
             self._inside.close()
+            if self._flushing is not None:
+                self._flushing.cancel()
             raise
 
     def _publish(self, publication: Publication, sockets: Sequence[socket.socket]) -> None:
@@ -97,17 +106,22 @@ class Gateway:
 
     # Guests
 
-    def join(self, sock: socket.socket, name: str = "") -> SocketPort:
-        """A guest is at the other end of `sock`, which keeps messages apart and is the gateway's from now on."""
-        self._joined += 1
-        return self._inside.plug(sock, name or f"guest{self._joined - 1}")
+    def join(self, sock: socket.socket, name: str = "", *, welcome: bool = False) -> SocketPort:
+        """A guest is at the other end of `sock`, which keeps messages apart and is the gateway's from now on.
+
+        It is the first of the plan's guests that is not here already; with `welcome` it is told so (`_join`).
+        """
+        taken = {port.number for port in self.ports}
+        number = next(number for number in itertools.count() if number not in taken)
+        port = self._inside.plug(sock, name or f"guest{number}", number)
+        if welcome:
+            port.say(build_welcome(self.plan.mac(number), self.plan.mtu))
+        return port
 
     def socket_pair(self, name: str = "") -> tuple[socket.socket, bytes]:
         """The socket for a new guest, for `mirage.hvt.FrameSocket` or `mirage.net.SocketNetwork`, and its address."""
-        mac = self.plan.mac(self._joined)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.join(ours, name)
-        return theirs, mac
+        return theirs, self.plan.mac(self.join(ours, name).number)
 
     @property
     def ports(self) -> Sequence[SocketPort]:
@@ -126,9 +140,15 @@ class Gateway:
         return len(self._streams.splices)
 
     def flush(self) -> None:
-        """Have what was captured so far in its file."""
+        """Have what was captured so far in its file, as happens every second."""
         if self._capture is not None:
             self._capture.flush()
+            if self._capture.dropped:
+                self.counters["capture.dropped"] = self._capture.dropped
+
+    def _flush_again(self) -> None:
+        self.flush()
+        self._flushing = asyncio.get_running_loop().call_later(_FLUSHED, self._flush_again)
 
     async def close(self) -> None:
         """Reset all connections, give the host's ports back, and unplug the guests; may be called again."""
@@ -143,7 +163,10 @@ class Gateway:
         self._hosts.close()
         await self._names.close()
         self._inside.close()
+        if self._flushing is not None:
+            self._flushing.cancel()
         if self._capture is not None:
+            self.flush()
             self._capture.close()
 
 

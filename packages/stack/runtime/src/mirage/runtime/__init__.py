@@ -11,11 +11,12 @@ from ._install import install, installed, uninstall
 from ._loop import StackEventLoop
 from ._resolver import NameServer, Resolver
 from ._socket import StackSocket
-from .errors import RuntimeMisuse
+from .errors import NoAddress, RuntimeMisuse
 
 __all__ = [
     "Configuration",
     "NameServer",
+    "NoAddress",
     "Resolver",
     "RuntimeMisuse",
     "StackEventLoop",

@@ -21,7 +21,7 @@ from ._loop import StackEventLoop
 from ._names import DnsNames
 from ._random import SystemRandom
 from ._resolver import Resolver
-from .errors import RuntimeMisuse
+from .errors import NoAddress, RuntimeMisuse
 
 if TYPE_CHECKING:
     from mirage.tcpip.ip.interface import Interface
@@ -106,11 +106,9 @@ def open_device(text: str) -> Network:
     Raises `RuntimeMisuse`, `mirage.net.NetworkUnavailable`.
     """
     kind, colon, name = text.partition(":")
-    if colon and kind == "tap":
-        return TapNetwork(name)
-    if colon and kind == "fd":
+    if colon and kind in {"tap", "fd"}:
         try:
-            return SocketNetwork.parse(name)
+            return TapNetwork(name) if kind == "tap" else SocketNetwork.parse(name)
         except ValueError as error:
             raise RuntimeMisuse(str(error)) from None
     if colon:
@@ -126,7 +124,8 @@ async def configured(
 ) -> AsyncIterator[DhcpClient | None]:
     """Set an interface up, and wait until its addresses may be used. Ends with the lease given back.
 
-    Raises `TimeoutError` when no server gives a lease, or an address turns out to be somebody else's.
+    Raises `NoAddress`, which is a `TimeoutError` too, when no server gives a lease, or an address turns out to be
+    somebody else's.
     """
     stack = loop.stack
     for name, addresses in configuration.hosts.items():
@@ -140,17 +139,30 @@ async def configured(
             stack.ip.add_route(default_routes(gateway.version), gateway.packed, interface)
     client = None
     try:
-        async with asyncio.timeout(configuration.patience):
-            if configuration.dhcp:
-                from ._dhcp import DhcpClient  # a program with an address of its own starts without it
+        try:
+            async with asyncio.timeout(configuration.patience):
+                if configuration.dhcp:
+                    from ._dhcp import DhcpClient  # a program with an address of its own starts without it
 
-                client = DhcpClient(loop, stack, interface, SystemRandom(), names if not configuration.dns else None)
-                await client.bound.wait()
-            await _usable(interface)
+                    names = names if not configuration.dns else None
+                    client = DhcpClient(loop, stack, interface, SystemRandom(), names)
+                    await client.bound.wait()
+                await _usable(interface)
+        except TimeoutError:
+            raise NoAddress(_why_none(client, configuration.patience)) from None
         yield client
     finally:
         if client is not None:
             client.close()
+
+
+def _why_none(client: DhcpClient | None, patience: float) -> str:
+    if client is not None and not client.bound.is_set():
+        return (
+            f"no DHCP server gave an address within {patience:g} s: say which one to use, as in --ipv4 10.0.0.2/24, "
+            "or --ipv4 none for IPv6 alone"
+        )
+    return f"no address could be used within {patience:g} s: another host of this network answers at it"
 
 
 async def _save(guest: Guest, loop: StackEventLoop, but: int | None) -> None:
@@ -210,7 +222,7 @@ def run(
     saved, if its tender was given a file for that; whoever goes on from there draws new secrets and asks for its lease
     again. `inspect` is where a running program may be asked about its stack (`mirage net`): the path of a Unix socket,
     or the number of a TCP port of the stack. Raises what `main` raises, `RuntimeMisuse`,
-    `mirage.net.NetworkUnavailable`, and `TimeoutError` when there is no address to be had.
+    `mirage.net.NetworkUnavailable`, and `NoAddress` when there is no address to be had.
     """
     try:
         asked_at = _port_of(inspect)
@@ -218,6 +230,8 @@ def run(
         device = open_device(network) if isinstance(network, str) else network
     except BaseException:
         main.close()
+        if not isinstance(network, str):
+            network.close()
         raise
     random = SystemRandom()
     names = DnsNames(random)

@@ -1,7 +1,8 @@
 """What goes wrong in the stack, as the exceptions that asyncio programs know.
 
 A program written for sockets catches `ConnectionRefusedError`, `TimeoutError` and `OSError` with an `errno`; so that is
-what comes out of this package's transports and sockets. `RuntimeMisuse` is for those who set up a network.
+what comes out of this package's transports and sockets. `RuntimeMisuse` and `NoAddress` are for those who set up a
+network.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ from mirage.tcpip import (
 )
 from mirage.types import MirageError
 
-__all__ = ["RuntimeMisuse", "name_error", "os_error"]
+__all__ = ["NoAddress", "RuntimeMisuse", "name_error", "os_error"]
 
 
 class RuntimeMisuse(MirageError):
     """A network was asked for in a way that cannot work; the message says what to do instead."""
+
+
+class NoAddress(MirageError, TimeoutError):
+    """The network gave no address that can be used; the message says what to do instead."""
 
 
 _NUMBERS: dict[type[TcpipError], int] = {

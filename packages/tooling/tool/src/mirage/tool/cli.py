@@ -33,7 +33,7 @@ from . import __version__
 from .build import Stage, build, configure, is_generated, plan
 from .devices import STACK, WHOSE_NETWORK
 from .errors import BuildError, UsageError
-from .launch import start_command
+from .launch import check_network, start_command
 from .network import look, net_parser
 from .project import Application, Project, open_application
 from .query import QUERIES, answer
@@ -203,7 +203,8 @@ def _add_launch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--net",
         metavar="NETWORK",
-        help="for a TCP/IP stack of the program's own: gateway (no root needed; the default) or tap:NAME",
+        help="for a TCP/IP stack of the program's own: gateway (no root needed; the default), unix:PATH (what "
+        "mirage-gateway listen PATH joins) or tap:NAME",
     )
     parser.add_argument(
         "--publish",
@@ -220,13 +221,16 @@ def _add_launch_options(parser: argparse.ArgumentParser) -> None:
         help="whom the program may reach through the gateway: an address, a network, a name, or * (default: nobody)",
     )
     parser.add_argument(
+        "--pcap", type=Path, metavar="FILE", help="write what passes the gateway to a file for tcpdump and Wireshark"
+    )
+    parser.add_argument(
         "--inspect", metavar="PATH", help="make a socket there, at which mirage net may look into the running stack"
     )
 
 
 def _launch_options(options: argparse.Namespace) -> dict[str, Any]:
     """What those options say, as `start_command` takes it."""
-    return {name: getattr(options, name) for name in ("net", "publish", "allow", "memory", "inspect")}
+    return {name: getattr(options, name) for name in ("net", "publish", "allow", "memory", "inspect", "pcap")}
 
 
 def _help(arguments: list[str], file: Path = Path("config.py")) -> int:
@@ -357,6 +361,7 @@ def _run(project: Project, options: argparse.Namespace, boot: list[str]) -> int:
     if options.dry_run:
         print(shlex.join(command))
         return 0
+    check_network(options.net)
     build(project, output=options.output, report=_reporter(options))
     return _replace(command)
 
@@ -424,6 +429,8 @@ def _serve(arguments: list[str], boot: list[str]) -> int:
         project = serve_zones(options.files, origin=options.origin, target=options.target, stack=stack)
     else:
         project = serve_source(options.dir, crunched=options.crunch, target=options.target, stack=stack)
+    if not options.dry_run:
+        check_network(options.net)
     built = build(project, output=options.output, report=_reporter(options))
     host = ["--host", options.host] if options.host is not None else []
     words = [*host, "--dns-port" if dns else "--port", str(options.port), *boot]
