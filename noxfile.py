@@ -380,8 +380,8 @@ def bench(session: nox.Session) -> None:
 
     `-- net` takes the drivers' and all of the stack's packages, `-- tls` all of TLS, `-- release` the train, the index
     and the making of a pin's environment, `-- pins` the last alone, `-- is_broken` the nightly bot. What a package
-    names in `compiled.benchmarks` is measured once more with compiled wheels, and shown side by side, where `--compiled`
-    asks for it, and of `net` where there is a C compiler.
+    names in `compiled.benchmarks` is measured once more with compiled wheels, and shown side by side, where
+    `--compiled` asks for it, and of `net` where there is a C compiler.
     The figures are left as JSON in `_build/bench`. A missed target is said, and fails nothing: machines differ.
     """
     parser = options(session, "[NAME ...]")

@@ -46,7 +46,9 @@ def test_a_compiled_wheel(tmp_path: Path) -> None:
     """It has the source and the machine code, says what it fits, and works."""
     pytest.importorskip("mypyc.build")
     package = _package(tmp_path / "tiny", 'modules = ["sums.py"]')
-    wheel = compiled.build(package, tmp_path / "out", Path(sys.executable))
+    assert compiled.build_once(package, tmp_path / "out", Path(sys.executable))
+    assert not compiled.build_once(package, tmp_path / "out", Path(sys.executable)), "nothing has changed"
+    wheel = wheels.find(package, tmp_path / "out")
     assert wheel.name.startswith(f"mirage_tiny-0.1.0-cp3{sys.version_info.minor}-cp3{sys.version_info.minor}-")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "unpacked")
