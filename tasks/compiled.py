@@ -89,7 +89,7 @@ def _wheels_of(package: Package) -> str:
 def build_once(package: Package, out: Path, python: Path) -> bool:
     """`build`, unless what lies in `out` was made of just this; whether it was built. Raises `wheels.Failed`."""
     made_from = out / f"{package.name}.sha256"
-    digest = _digest(python)
+    digest = _digest(package, python)
     built = list(out.glob(_wheels_of(package)))
     if len(built) == 1 and made_from.exists() and made_from.read_text() == digest:
         return False
@@ -99,11 +99,13 @@ def build_once(package: Package, out: Path, python: Path) -> bool:
     return True
 
 
-def _digest(python: Path) -> str:
-    """Of all that a compiled wheel depends on: its types may come from any package of the tree."""
+def _digest(package: Package, python: Path) -> str:
+    """Of all that a package's compiled wheel depends on: its types may come from any package of the tree."""
     version = subprocess.run([str(python), "-VV"], check=True, capture_output=True).stdout
     digest = hashlib.sha256(version)
-    files = [file for p in packages() for file in [p.path / "pyproject.toml", *sorted((p.path / "src").rglob("*.py"))]]
+    files = []
+    for each in (package, *packages()):
+        files += [each.path / "pyproject.toml", *sorted((each.path / "src").rglob("*.py"))]
     for file in [Path(__file__), ROOT / "ci.lock.txt", *files]:
         digest.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
     return digest.hexdigest()
