@@ -106,6 +106,7 @@ class Autoconfiguration:
             known = self._ip.neighbours.known.get((interface.index, router))
             if known is not None:
                 known.router = True
+        before = _told(interface)
         self._parameters(interface, heard)
         self._route(interface, _DEFAULT, 0, router, heard.preference, heard.lifetime, now)
         for route in heard.routes:
@@ -118,6 +119,7 @@ class Autoconfiguration:
             if prefix.autonomous and prefix.preferred <= prefix.valid and prefix.length == 64:
                 self._prefix(interface, link, prefix, now)
         self._names(interface, heard, now)
+        self._tell(interface, before)
         self.reckon()
 
     def _parameters(self, interface: Interface, heard: ndp.RouterAdvertisement) -> None:
@@ -248,6 +250,11 @@ class Autoconfiguration:
             for domain in domains.domains:
                 _keep(interface.dns_domains, domain, _end(now, domains.lifetime), now)
 
+    def _tell(self, interface: Interface, before: tuple[object, ...]) -> None:
+        """Whoever wants to know hears of what is other than before."""
+        if self._ip.on_advertised is not None and _told(interface) != before:
+            self._ip.on_advertised(interface)
+
     # Time
 
     def poll(self, now: float) -> None:
@@ -268,8 +275,10 @@ class Autoconfiguration:
                 elif own.preferred_until <= now and not own.deprecated:
                     own.deprecated = True
                     self._ip.forget_choices()
+            before = _told(interface)
             _forget(interface.dns_servers, now)
             _forget(interface.dns_domains, now)
+            self._tell(interface, before)
         self._ip.routes.expire(now)
         self.reckon()
 
@@ -296,6 +305,10 @@ class Autoconfiguration:
             for names in (interface.dns_servers, interface.dns_domains):
                 due = min(due, min(names.values(), default=inf))
         self.due = due
+
+
+def _told(interface: Interface) -> tuple[object, ...]:
+    return tuple(interface.dns_servers), tuple(interface.dns_domains), interface.managed, interface.other
 
 
 def _end(now: float, lifetime: int) -> float:

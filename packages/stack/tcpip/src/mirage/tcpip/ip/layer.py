@@ -95,6 +95,8 @@ class Ip:
         self.autoconfiguration = Autoconfiguration(self)
         self.on_duplicate: Callable[[Interface, bytes], None] | None = None
         """Is called when an address has turned out to be another host's, and is no longer ours."""
+        self.on_advertised: Callable[[Interface], None] | None = None
+        """Is called when routers tell other name servers, domains or flags than before, or no longer tell them."""
 
     def reseed(self, random: Random) -> None:
         """Draw the secrets anew, as a guest must that goes on from a snapshot like others. Addresses stay."""
