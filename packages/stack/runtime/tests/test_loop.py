@@ -7,6 +7,7 @@ import hashlib
 import socket
 
 import pytest
+from mirage.runtime import installed
 from mirage.runtime.testing import SimHost, SimLoop
 
 
@@ -206,3 +207,23 @@ def test_corks(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     assert (both, others) == (b"ab", b"cd")
     assert first == pytest.approx(out + 0.01, abs=0.002)
     assert second == pytest.approx(out + 0.11, abs=0.002)
+
+
+def test_rfc6724_the_addresses_of_a_name_in_order(loop: SimLoop) -> None:
+    """A host that has no IPv6 to speak of is not sent there first, whatever comes first in the table."""
+    network = loop.network(delay=0.01)
+    host = loop.host("client", network, "10.0.0.2/24")
+    loop.resolver.add_host("both", ["2001:db8::1", "10.0.0.1"])
+    loop.resolver.add_host("near", ["fe80::1"])
+
+    async def test() -> None:
+        infos = await loop.getaddrinfo("both", 80, type=socket.SOCK_STREAM)
+        assert [info[4][0] for info in infos] == ["10.0.0.1", "2001:db8::1"]
+        with installed(loop):
+            assert socket.getaddrinfo("both", 80, type=socket.SOCK_STREAM) == infos
+        infos = await loop.getaddrinfo(None, 80, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        assert [info[4][0] for info in infos] == ["0.0.0.0", "::"]
+        [near] = await loop.getaddrinfo("fe80::1%eth0", 80, type=socket.SOCK_STREAM)
+        assert near[4] == ("fe80::1", 80, 0, 1)
+
+    loop.run_until_complete(host.spawn(test()))
