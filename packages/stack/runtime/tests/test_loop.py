@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import socket
 
 import pytest
-from mirage.runtime import installed
+from mirage.runtime import StackSocket, installed
 from mirage.runtime.testing import SimHost, SimLoop
 
 
@@ -227,3 +229,45 @@ def test_rfc6724_the_addresses_of_a_name_in_order(loop: SimLoop) -> None:
         assert near[4] == ("fe80::1", 80, 0, 1)
 
     loop.run_until_complete(host.spawn(test()))
+
+
+def test_files_of_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """Lines in and out; the connection ends when the socket and its last file are closed, in either order."""
+    server, client = hosts
+    ready = asyncio.Event()
+
+    async def serve() -> bytes:
+        listener = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(("", 80))
+        listener.listen()
+        ready.set()
+        sock, _ = await loop.sock_accept(listener)
+        await loop.sock_sendall(sock, b"first\nsecond\nthird")
+        sock.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := await loop.sock_recv(sock, 100):
+            received += data
+        return received
+
+    async def ask() -> None:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        await asyncio.sleep(1)
+        reads, writes = sock.makefile("rb"), sock.makefile("w", encoding="ascii")
+        sock.close()
+        assert sock.fileno() >= 0
+        assert [reads.readline(), *reads] == [b"first\n", b"second\n", b"third"]
+        writes.write("answer")
+        writes.close()
+        assert not sock.closed
+        reads.close()
+        assert sock.closed
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            sock.makefile()
+
+    serving = server.spawn(serve())
+    loop.run_until_complete(client.spawn(ask()))
+    assert loop.run_until_complete(serving) == b"answer"
