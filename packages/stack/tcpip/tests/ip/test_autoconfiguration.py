@@ -218,6 +218,16 @@ def test_rfc8106_servers_and_domains() -> None:
     assert not host.interface.dns_servers
 
 
+def test_routers_are_capped() -> None:
+    """However many say that they are one: what is configured by hand still finds room in the table."""
+    host = Lone(replace(SETTINGS, max_routes=200), addresses=False)
+    for number in range(1, 400):
+        advertise(host, router=b"\xfe\x80" + bytes(12) + number.to_bytes(2, "big"))
+    assert sum(route.automatic for route in host.ip.routes.all()) == 128
+    assert host.counters["ip6.routes-refused"] == 399 - 128
+    host.ip.add_route(ipaddress.ip_network("2001:db8::/32"), ROUTER, host.interface)
+
+
 def test_rfc8106_5_2_a_bad_domain_does_not_cost_the_router() -> None:
     """A label that goes on after its option: that option is as if it were absent, and the rest counts."""
     host = new()

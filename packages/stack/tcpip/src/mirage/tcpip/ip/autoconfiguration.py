@@ -33,6 +33,8 @@ _TWO_HOURS = 7200
 _SOLICITATION_INTERVAL = 4.0
 _MAX_ADDRESSES = 16
 """Addresses that advertisements may make on one interface (RFC 8504 6.6 warns of what no limit does)."""
+_MAX_ROUTES = 128
+"""Routes of one interface that advertisements may make: the table is everybody's."""
 _MAX_NAMES = 8
 """DNS servers, and domains to search, of one interface."""
 _LEAST_MTU = 1280
@@ -151,6 +153,9 @@ class Autoconfiguration:
             return
         if not lifetime:
             routes.remove(prefix, length, gateway, interface)
+            return
+        if old is None and sum(r.automatic and r.interface is interface for r in routes.all()) >= _MAX_ROUTES:
+            self._ip.counters["ip6.routes-refused"] += 1
             return
         try:
             routes.add(
