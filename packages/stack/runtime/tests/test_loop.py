@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import socket
 
 import pytest
+from mirage.runtime import StackSocket, installed
 from mirage.runtime.testing import SimHost, SimLoop
 
 
@@ -206,3 +209,65 @@ def test_corks(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     assert (both, others) == (b"ab", b"cd")
     assert first == pytest.approx(out + 0.01, abs=0.002)
     assert second == pytest.approx(out + 0.11, abs=0.002)
+
+
+def test_rfc6724_the_addresses_of_a_name_in_order(loop: SimLoop) -> None:
+    """A host that has no IPv6 to speak of is not sent there first, whatever comes first in the table."""
+    network = loop.network(delay=0.01)
+    host = loop.host("client", network, "10.0.0.2/24")
+    loop.resolver.add_host("both", ["2001:db8::1", "10.0.0.1"])
+    loop.resolver.add_host("near", ["fe80::1"])
+
+    async def test() -> None:
+        infos = await loop.getaddrinfo("both", 80, type=socket.SOCK_STREAM)
+        assert [info[4][0] for info in infos] == ["10.0.0.1", "2001:db8::1"]
+        with installed(loop):
+            assert socket.getaddrinfo("both", 80, type=socket.SOCK_STREAM) == infos
+        infos = await loop.getaddrinfo(None, 80, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        assert [info[4][0] for info in infos] == ["0.0.0.0", "::"]
+        [near] = await loop.getaddrinfo("fe80::1%eth0", 80, type=socket.SOCK_STREAM)
+        assert near[4] == ("fe80::1", 80, 0, 1)
+
+    loop.run_until_complete(host.spawn(test()))
+
+
+def test_files_of_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
+    """Lines in and out; the connection ends when the socket and its last file are closed, in either order."""
+    server, client = hosts
+    ready = asyncio.Event()
+
+    async def serve() -> bytes:
+        listener = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(("", 80))
+        listener.listen()
+        ready.set()
+        sock, _ = await loop.sock_accept(listener)
+        await loop.sock_sendall(sock, b"first\nsecond\nthird")
+        sock.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := await loop.sock_recv(sock, 100):
+            received += data
+        return received
+
+    async def ask() -> None:
+        await ready.wait()
+        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        await asyncio.sleep(1)
+        reads, writes = sock.makefile("rb"), sock.makefile("w", encoding="ascii")
+        sock.close()
+        assert sock.fileno() >= 0
+        assert [reads.readline(), *reads] == [b"first\n", b"second\n", b"third"]
+        writes.write("answer")
+        writes.close()
+        assert not sock.closed
+        reads.close()
+        assert sock.closed
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            sock.makefile()
+
+    serving = server.spawn(serve())
+    loop.run_until_complete(client.spawn(ask()))
+    assert loop.run_until_complete(serving) == b"answer"

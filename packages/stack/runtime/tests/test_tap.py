@@ -8,6 +8,8 @@ import hashlib
 import ipaddress
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,32 @@ def test_curl(loop: StackEventLoop, tmp_path: Path) -> None:
             assert await curl(url, url) == (0, b"hello\nhello\n")
         code, _ = await curl(f"http://{OURS[4]}:8001/")
         assert code == 7  # "Failed to connect to host": refused, not timed out
+
+    loop.run_until_complete(main())
+
+
+def test_urllib(loop: StackEventLoop, tmp_path: Path) -> None:
+    """The standard library's blocking client, from within a coroutine: it drives the stack while it waits."""
+    data = bytes(range(256)) * 4000
+    (tmp_path / "page").write_bytes(data)
+
+    async def main() -> None:
+        words = ["-u", "-m", "http.server", "8000", "--bind", KERNEL[4], "--directory", str(tmp_path)]
+        server = await asyncio.create_subprocess_exec(
+            sys.executable, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            assert server.stdout is not None
+            await server.stdout.readline()  # it says that it serves
+            with installed(loop):
+                for _ in range(2):
+                    with urllib.request.urlopen(f"http://{KERNEL[4]}:8000/page", timeout=30) as answer:
+                        assert answer.read() == data
+                with pytest.raises(urllib.error.URLError, match="refused"):
+                    urllib.request.urlopen(f"http://{KERNEL[4]}:8001/", timeout=30)
+        finally:
+            server.terminate()
+            await server.wait()
 
     loop.run_until_complete(main())
 

@@ -218,6 +218,41 @@ def test_rfc8106_servers_and_domains() -> None:
     assert not host.interface.dns_servers
 
 
+def test_routers_are_capped() -> None:
+    """However many say that they are one: what is configured by hand still finds room in the table."""
+    host = Lone(replace(SETTINGS, max_routes=200), addresses=False)
+    for number in range(1, 400):
+        advertise(host, router=b"\xfe\x80" + bytes(12) + number.to_bytes(2, "big"))
+    assert sum(route.automatic for route in host.ip.routes.all()) == 128
+    assert host.counters["ip6.routes-refused"] == 399 - 128
+    host.ip.add_route(ipaddress.ip_network("2001:db8::/32"), ROUTER, host.interface)
+
+
+def test_rfc8106_5_2_a_bad_domain_does_not_cost_the_router() -> None:
+    """A label that goes on after its option: that option is as if it were absent, and the rest counts."""
+    host = new()
+    body = ndp.build_router_advertisement(RouterAdvertisement(lifetime=1800, link=PEER_MAC, prefixes=(prefix(),)))
+    body += bytes([ndp.DNSSL, 2, 0, 0]) + (600).to_bytes(4, "big") + bytes([70]) + b"example"
+    host.give(frame_icmp6(ndp.ROUTER_ADVERTISEMENT, body[:4], body[4:], ROUTER, ALL_NODES, 255))
+    assert automatic(host)
+    assert not host.interface.dns_domains
+
+
+def test_those_who_want_to_hear_of_names_and_flags() -> None:
+    """`on_advertised` is called when something is other than before, and not for each advertisement."""
+    host = new()
+    heard: list[tuple[int, int, bool]] = []
+    host.ip.on_advertised = lambda one: heard.append((len(one.dns_servers), len(one.dns_domains), one.other))
+    servers = (ndp.Rdnss(600, (PEER6,)),)
+    for _ in range(3):
+        advertise(host, rdnss=servers)
+    assert heard == [(1, 0, False)]
+    advertise(host, rdnss=servers, dnssl=(ndp.Dnssl(60, ("example.org",)),), other=True)
+    host.wait(61)
+    host.wait(601)
+    assert heard[1:] == [(1, 1, True), (1, 0, True), (0, 0, True)]
+
+
 def test_rfc4191_routes_and_preferences() -> None:
     """The router that says high comes first; a route of a longer prefix goes before both."""
     host = new()

@@ -13,7 +13,7 @@ from lone import OURS4, QUIET, Lone
 from mirage.tcpip import AddressUnavailable, LimitReached, NoRoute
 from mirage.tcpip.ip.interface import Interface, InterfaceAddress
 from mirage.tcpip.ip.routes import Route, Routes
-from mirage.tcpip.ip.sources import choose
+from mirage.tcpip.ip.sources import choose, order
 
 FIRST, SECOND = Interface("a", 1, bytes(6), 1500), Interface("b", 2, bytes(6), 1500)
 
@@ -179,3 +179,37 @@ def test_paths_are_capped_and_counted() -> None:
         host.ip.remember_mtu(bytes([10, 9, 0, number + 10]), 1000, host.now + 10)
     assert len(host.ip._paths) == len(host.ip.path_mtus) == 4
     assert host.counters["paths.evicted"] == host.counters["paths.mtus-evicted"] == 5
+
+
+def ordered(*destinations: str, sources: tuple[str, ...] = ("10.0.0.2", "2001:db8::2"), old: str = "") -> list[str]:
+    """`destinations` in order, for a host that has these addresses, the first of a version for each destination."""
+
+    def source(destination: bytes) -> tuple[bytes, bool] | None:
+        found = next((octets(text) for text in sources if len(octets(text)) == len(destination)), None)
+        return None if found is None else (found, bool(old) and found == octets(old))
+
+    return [str(ipaddress.ip_address(address)) for address in order(map(octets, destinations), source)]
+
+
+@pytest.mark.parametrize(("found", "best", "sources", "old"), [
+    ("2001:db8:1::1 198.51.100.1", "198.51.100.1", ("10.0.0.2",), ""),  # rule 1
+    ("2001:db8:1::1 198.51.100.1", "198.51.100.1", ("10.0.0.2", "fe80::2"), ""),  # rule 2
+    ("2001:db8:1::1 198.51.100.1", "198.51.100.1", ("10.0.0.2", "2001:db8::2"), "2001:db8::2"),  # rule 3
+    ("2001:db8:1::1 198.51.100.1", "198.51.100.1", ("10.0.0.2", "2002::2"), ""),  # rule 5
+    ("198.51.100.1 2001:db8:1::1", "2001:db8:1::1", ("10.0.0.2", "2001:db8::2"), ""),  # rule 6
+    ("fd00::1 198.51.100.1", "198.51.100.1", ("10.0.0.2", "fd00::2"), ""),  # rule 6
+    ("2001:db8:ffff::1 2001:db8:0:1::1", "2001:db8:0:1::1", ("2001:db8::2",), ""),  # rule 9
+    ("198.51.100.2 198.51.100.1", "198.51.100.2", ("198.51.100.9",), ""),  # rule 10, with 30 bits alike
+])  # fmt: skip
+def test_rfc6724_6_the_best_destination(found: str, best: str, sources: tuple[str, ...], old: str) -> None:
+    """The rules in turn; what is equal stays as it came."""
+    assert ordered(*found.split(), sources=sources, old=old)[0] == best
+
+
+def test_rfc6724_6_what_no_way_leads_to_comes_last() -> None:
+    """A host without IPv6 beyond its link tries IPv4 first, and itself before both."""
+    host = Lone(addresses=False)
+    host.ip.add_address(host.interface, OURS4, 24)
+    host.ip.add_route(ipaddress.ip_network("0.0.0.0/0"), octets("10.9.0.1"), host.interface)
+    found = [octets(text) for text in ("2001:db8::1", "198.51.100.1", "::1")]
+    assert host.ip.order(found, host.now) == [found[2], found[1], found[0]]

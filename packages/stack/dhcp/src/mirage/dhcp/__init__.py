@@ -7,7 +7,7 @@ give datagrams and events; they have no sockets, no clock and no randomness of t
 
 from ._wire import BROADCAST, CLIENT_PORT, SERVER_PORT, Datagram, Message, MessageType, Option, build, parse
 from .client import Bound, Check, Client, Event, Lost, Renewed, Settings, State, duid
-from .client6 import Client6, Datagram6, Information, Informed, Option6, Settings6
+from .client6 import CLIENT_PORT6, Client6, Datagram6, Information, Informed, Option6, Settings6
 from .errors import BadConfiguration, DhcpError, InvalidMessage, MessageTooLong
 from .lease import Lease
 from .options import Route
@@ -17,6 +17,7 @@ from .server import Limits, Server
 __all__ = [
     "BROADCAST",
     "CLIENT_PORT",
+    "CLIENT_PORT6",
     "SERVER_PORT",
     "BadConfiguration",
     "Binding",

@@ -24,7 +24,7 @@ from mirage.types import Random
 from .errors import BadConfiguration, InvalidMessage
 from .options import parse_addresses6, parse_domains
 
-__all__ = ["ALL_SERVERS", "Client6", "Datagram6", "Information", "Informed", "Option6", "Settings6"]
+__all__ = ["ALL_SERVERS", "CLIENT_PORT6", "Client6", "Datagram6", "Information", "Informed", "Option6", "Settings6"]
 
 CLIENT_PORT6 = 546
 SERVER_PORT6 = 547

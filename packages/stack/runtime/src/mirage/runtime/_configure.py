@@ -19,6 +19,7 @@ from ._install import install as install_sockets
 from ._install import uninstall
 from ._loop import StackEventLoop
 from ._names import DnsNames
+from ._names6 import RouterNames
 from ._random import SystemRandom
 from ._resolver import Resolver
 from .errors import NoAddress, RuntimeMisuse
@@ -138,6 +139,10 @@ async def configured(
         if gateway is not None:
             stack.ip.add_route(default_routes(gateway.version), gateway.packed, interface)
     client = None
+    if names is not None and not configuration.dns:
+        routers = RouterNames(loop, stack, interface, SystemRandom(), names)
+    else:
+        routers = None
     try:
         try:
             async with asyncio.timeout(configuration.patience):
@@ -152,6 +157,8 @@ async def configured(
             raise NoAddress(_why_none(client, configuration.patience)) from None
         yield client
     finally:
+        if routers is not None:
+            routers.close()
         if client is not None:
             client.close()
 

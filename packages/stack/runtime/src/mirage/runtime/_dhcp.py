@@ -136,7 +136,7 @@ class DhcpClient:
                 ip.add_route(route.destination, gateway, interface)
         self._limit(lease.mtu)
         if self._names is not None and lease.dns_servers:
-            self._names.configure(map(str, lease.dns_servers), lease.search)
+            self._names.learn("dhcp", map(str, lease.dns_servers), lease.search)
         self._lease = lease
         self.bound.set()
 

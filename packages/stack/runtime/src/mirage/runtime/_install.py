@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._addresses import SocketAddress
+from ._resolver import numbered, ordered
 from ._socket import StackSocket
 from .errors import RuntimeMisuse
 
@@ -165,7 +166,8 @@ def _getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> list[AddressInfo]:
-    return _current().resolver.getaddrinfo_now(_current().numbered(host), port, family, type, proto, flags)
+    loop = _current()
+    return ordered(loop, loop.resolver.getaddrinfo_now(numbered(loop, host), port, family, type, proto, flags))
 
 
 def _getnameinfo(sockaddr: SocketAddress, flags: int) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from ._addresses import SocketAddress
 from ._datagram import DatagramTransport
 from ._driver import Driver
 from ._random import SystemRandom
-from ._resolver import AddressInfo, Resolver
+from ._resolver import AddressInfo, Resolver, numbered, ordered
 from ._server import Acceptor, is_side
 from ._socket import StackSocket
 from ._stream import StreamTransport
@@ -189,17 +189,8 @@ class StackEventLoop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> list[AddressInfo]:
-        """As `socket.getaddrinfo`, by the stack's resolver."""
-        return await self.resolver.getaddrinfo(self.numbered(host), port, family, type, proto, flags)
-
-    def numbered(self, host: Any) -> Any:
-        """``fe80::1%eth0`` with the interface's number in the place of its name, as `Resolver` takes it."""
-        if isinstance(host, str) and "%" in host:
-            address, _, zone = host.partition("%")
-            interface = self.stack.interfaces.get(zone)
-            if interface is not None:
-                return f"{address}%{interface.index}"
-        return host
+        """As `socket.getaddrinfo`, by the stack's resolver; what is best tried comes first (RFC 6724)."""
+        return ordered(self, await self.resolver.getaddrinfo(numbered(self, host), port, family, type, proto, flags))
 
     async def getnameinfo(self, sockaddr: SocketAddress, flags: int = 0) -> tuple[str, str]:
         """As `socket.getnameinfo`, by the stack's resolver."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mirage.types import Random
@@ -13,6 +14,7 @@ from .errors import name_error
 
 if TYPE_CHECKING:
     from mirage import dns
+    from mirage.dns.message import Name
 
 __all__ = ["DnsNames"]
 
@@ -28,22 +30,32 @@ class DnsNames:
         self._servers: tuple[str, ...] = ()
         self._search: tuple[str, ...] = ()
         self._resolver: dns.Resolver | None = None
+        self._learned: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def configure(self, servers: Iterable[str], search: Iterable[str] = ()) -> None:
         """Ask these servers from now on. What was remembered is forgotten: another network may know other names."""
         self._servers, self._search = tuple(servers), tuple(search)
         self._resolver = None
 
+    def learn(self, source: str, servers: Iterable[str], search: Iterable[str] = ()) -> None:
+        """What `source` tells now, in the place of what it told before: all sources together are asked, those that were
+        heard first before the others."""
+        self._learned[source] = tuple(servers), tuple(search)
+        told = self._learned.values()
+        self.configure(
+            dict.fromkeys(server for servers, _ in told for server in servers),
+            dict.fromkeys(domain for _, search in told for domain in search),
+        )
+
     @property
     def resolver(self) -> dns.Resolver:
         """The resolver, for introspection."""
         if self._resolver is None:
             from mirage import dns
-            from mirage.dns.message import parse_name
 
             settings = dns.Settings(
                 servers=tuple(dns.NameServer.of(server) for server in self._servers),
-                search=tuple(parse_name(name) for name in self._search),
+                search=tuple(_names(self._search)),
             )
             self._resolver = dns.Resolver(settings, self._random)
         return self._resolver
@@ -68,6 +80,16 @@ class DnsNames:
         except DnsError:
             return None
         return names[0] if names else None
+
+
+def _names(texts: Iterable[str]) -> Iterator[Name]:
+    """Those that are names: what a network tells is not to be trusted for that."""
+    from mirage import dns
+    from mirage.dns.message import parse_name
+
+    for text in texts:
+        with contextlib.suppress(dns.BadName):
+            yield parse_name(text)
 
 
 def _as_gaierror(error: dns.DnsError) -> socket.gaierror:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._addresses import SocketAddress, family_of, literal, to_tuple
 from .errors import name_error
 
-__all__ = ["AddressInfo", "NameServer", "Resolver"]
+if TYPE_CHECKING:
+    from ._loop import StackEventLoop
+
+__all__ = ["AddressInfo", "NameServer", "Resolver", "numbered", "ordered"]
 
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, SocketAddress]
 
@@ -123,6 +126,26 @@ class Resolver:
             if octets in addresses:
                 return name
         return "localhost" if octets in (_LOOPBACK4, _LOOPBACK6) else None
+
+
+def numbered(loop: StackEventLoop, host: Any) -> Any:
+    """``fe80::1%eth0`` with the interface's number in the place of its name, as `Resolver` takes it."""
+    if isinstance(host, str) and "%" in host:
+        address, _, zone = host.partition("%")
+        interface = loop.stack.interfaces.get(zone)
+        if interface is not None:
+            return f"{address}%{interface.index}"
+    return host
+
+
+def ordered(loop: StackEventLoop, infos: list[AddressInfo]) -> list[AddressInfo]:
+    """The addresses of a name in the order in which the stack reaches them best (RFC 6724 6)."""
+    by_address: dict[bytes, list[AddressInfo]] = {}
+    for info in infos:
+        by_address.setdefault(_octets(info[4]), []).append(info)
+    if len(by_address) < 2 or not all(map(any, by_address)):  # addresses to listen at are in no order
+        return infos
+    return [info for address in loop.stack.ip.order(by_address, loop.time()) for info in by_address[address]]
 
 
 def _octets(address: SocketAddress) -> bytes:

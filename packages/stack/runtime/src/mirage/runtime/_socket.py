@@ -40,6 +40,7 @@ _T = TypeVar("_T")
 _BUFFER = 256 * 1024
 """Octets that a connection takes before `send` says that it would block."""
 
+_makefile: Any = socket.socket.makefile
 _KINDS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
 
 
@@ -50,6 +51,8 @@ class StackSocket:
         "__weakref__",
         "_descriptor",
         "_endpoint",
+        "_given_up",
+        "_io_refs",
         "_local",
         "_loop",
         "_remote",
@@ -94,6 +97,9 @@ class StackSocket:
         self._local: tuple[bytes | None, int] | None = None
         self._remote: tuple[bytes, int] | None = None
         self._shut = False
+        self._given_up = False
+        self._io_refs = 0
+        """Files of `makefile` that are open."""
         self._descriptor = -1
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -433,10 +439,22 @@ class StackSocket:
             self._shut = True
             self.news()
 
+    def makefile(self, *arguments: Any, **more: Any) -> Any:
+        """A file, as `socket.socket.makefile` makes it. The socket ends once it and its files are closed."""
+        self._check_open()
+        return _makefile(self, *arguments, **more)
+
+    def _decref_socketios(self) -> None:
+        """A file has been closed: what `socket.SocketIO` calls."""
+        self._io_refs -= 1
+        if self._given_up:
+            self.close()
+
     def close(self) -> None:
         """Give it up: what was written is still sent. A connection that a transport has taken over is the transport's
         to end."""
-        if self.closed:
+        self._given_up = True
+        if self.closed or self._io_refs > 0:
             return
         endpoint = self._endpoint
         if endpoint is not None and endpoint.owner is self:

@@ -33,6 +33,8 @@ _TWO_HOURS = 7200
 _SOLICITATION_INTERVAL = 4.0
 _MAX_ADDRESSES = 16
 """Addresses that advertisements may make on one interface (RFC 8504 6.6 warns of what no limit does)."""
+_MAX_ROUTES = 128
+"""Routes of one interface that advertisements may make: the table is everybody's."""
 _MAX_NAMES = 8
 """DNS servers, and domains to search, of one interface."""
 _LEAST_MTU = 1280
@@ -106,6 +108,7 @@ class Autoconfiguration:
             known = self._ip.neighbours.known.get((interface.index, router))
             if known is not None:
                 known.router = True
+        before = _told(interface)
         self._parameters(interface, heard)
         self._route(interface, _DEFAULT, 0, router, heard.preference, heard.lifetime, now)
         for route in heard.routes:
@@ -118,6 +121,7 @@ class Autoconfiguration:
             if prefix.autonomous and prefix.preferred <= prefix.valid and prefix.length == 64:
                 self._prefix(interface, link, prefix, now)
         self._names(interface, heard, now)
+        self._tell(interface, before)
         self.reckon()
 
     def _parameters(self, interface: Interface, heard: ndp.RouterAdvertisement) -> None:
@@ -149,6 +153,9 @@ class Autoconfiguration:
             return
         if not lifetime:
             routes.remove(prefix, length, gateway, interface)
+            return
+        if old is None and sum(r.automatic and r.interface is interface for r in routes.all()) >= _MAX_ROUTES:
+            self._ip.counters["ip6.routes-refused"] += 1
             return
         try:
             routes.add(
@@ -248,6 +255,11 @@ class Autoconfiguration:
             for domain in domains.domains:
                 _keep(interface.dns_domains, domain, _end(now, domains.lifetime), now)
 
+    def _tell(self, interface: Interface, before: tuple[object, ...]) -> None:
+        """Whoever wants to know hears of what is other than before."""
+        if self._ip.on_advertised is not None and _told(interface) != before:
+            self._ip.on_advertised(interface)
+
     # Time
 
     def poll(self, now: float) -> None:
@@ -268,8 +280,10 @@ class Autoconfiguration:
                 elif own.preferred_until <= now and not own.deprecated:
                     own.deprecated = True
                     self._ip.forget_choices()
+            before = _told(interface)
             _forget(interface.dns_servers, now)
             _forget(interface.dns_domains, now)
+            self._tell(interface, before)
         self._ip.routes.expire(now)
         self.reckon()
 
@@ -296,6 +310,10 @@ class Autoconfiguration:
             for names in (interface.dns_servers, interface.dns_domains):
                 due = min(due, min(names.values(), default=inf))
         self.due = due
+
+
+def _told(interface: Interface) -> tuple[object, ...]:
+    return tuple(interface.dns_servers), tuple(interface.dns_domains), interface.managed, interface.other
 
 
 def _end(now: float, lifetime: int) -> float:

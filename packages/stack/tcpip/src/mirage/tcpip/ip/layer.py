@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random as Chance
 from weakref import WeakSet
@@ -34,7 +34,7 @@ from .neighbours import Neighbours
 from .packet import ErrorKind, IcmpError, Packet
 from .path import Path
 from .routes import Route, Routes, in_prefix
-from .sources import choose
+from .sources import choose, order
 
 __all__ = ["Ip"]
 
@@ -95,6 +95,8 @@ class Ip:
         self.autoconfiguration = Autoconfiguration(self)
         self.on_duplicate: Callable[[Interface, bytes], None] | None = None
         """Is called when an address has turned out to be another host's, and is no longer ours."""
+        self.on_advertised: Callable[[Interface], None] | None = None
+        """Is called when routers tell other name servers, domains or flags than before, or no longer tell them."""
 
     def reseed(self, random: Random) -> None:
         """Draw the secrets anew, as a guest must that goes on from a snapshot like others. Addresses stay."""
@@ -361,6 +363,20 @@ class Ip:
                 return bytes(4)  # a host that has no address yet asks for one (RFC 1122 3.2.1.3)
             raise NoRoute(f"this host has no address from which to reach {ipaddress.ip_address(remote)}")
         return found
+
+    def order(self, destinations: Iterable[bytes], now: float) -> list[bytes]:
+        """Addresses of a host in the order in which they are best tried (RFC 6724 6)."""
+
+        def source(destination: bytes) -> tuple[bytes, bool] | None:
+            try:
+                outgoing = self._outgoing(destination, None)
+                local = destination if outgoing is self.loopback else self._source(destination, outgoing, now)
+            except NoRoute:
+                return None
+            own = next((i.addresses[local] for i in self.interfaces.values() if local in i.addresses), None)
+            return local, own is not None and own.preferred_until <= now
+
+        return order(destinations, source)
 
     def next_hop(self, path: Path, now: float) -> bytes | None:
         """The neighbour that a path goes through first; None for this host, groups and broadcasts. Raises `NoRoute`."""

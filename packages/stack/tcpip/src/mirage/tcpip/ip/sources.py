@@ -1,13 +1,14 @@
-"""Which of this host's addresses a packet goes out from (RFC 6724 5), for both versions of IP."""
+"""Which of this host's addresses a packet goes out from, and which of another's is tried first (RFC 6724 5 and 6), for
+both versions of IP."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .interface import Interface, InterfaceAddress
 from .routes import in_prefix
 
-__all__ = ["choose", "scope"]
+__all__ = ["choose", "order", "scope"]
 
 # RFC 6724 2.1: prefix, length, precedence, label
 _POLICY = (
@@ -21,7 +22,8 @@ _POLICY = (
     (b"\xfe\xc0" + bytes(14), 10, 1, 11),
     (b"\x3f\xfe" + bytes(14), 16, 1, 12),
 )
-_LABEL4 = 4
+_MAPPED = bytes(10) + b"\xff\xff"
+"""What precedes an IPv4 address in the policy table (RFC 6724 2.1)."""
 _LINK, _SITE, _GLOBAL = 2, 5, 14
 
 
@@ -40,11 +42,15 @@ def scope(address: bytes) -> int:
     return _GLOBAL
 
 
-def _label(address: bytes) -> int:
-    if len(address) == 4:
-        return _LABEL4  # that of ::ffff:0:0/96
+def _policy(address: bytes) -> tuple[int, int]:
+    """Precedence and label of an address (RFC 6724 2.1)."""
+    address = address if len(address) == 16 else _MAPPED + address
     best = max((p for p in _POLICY if in_prefix(address, p[0], p[1])), key=lambda p: p[1])
-    return best[3]
+    return best[2], best[3]
+
+
+def _label(address: bytes) -> int:
+    return _policy(address)[1]
 
 
 def _common(a: bytes, b: bytes) -> int:
@@ -89,3 +95,29 @@ def choose(
         )
 
     return max(usable, key=rank)[1].address
+
+
+def order(destinations: Iterable[bytes], source: Callable[[bytes], tuple[bytes, bool] | None]) -> list[bytes]:
+    """Addresses in the order in which they are best tried (RFC 6724 6); equal ones stay as they come.
+
+    `source` gives for a destination the address that packets to it go out from, and whether that is deprecated; None
+    where no way leads there.
+    """
+
+    def rank(destination: bytes) -> tuple[object, ...]:
+        found = source(destination)
+        if found is None:
+            return (True,)  # rule 1
+        own, deprecated = found
+        precedence, label = _policy(destination)
+        return (
+            False,
+            scope(own) != scope(destination),  # rule 2
+            deprecated,  # rule 3
+            _label(own) != label,  # rule 5
+            -precedence,  # rule 6
+            scope(destination),  # rule 8
+            -_common(own, destination),  # rule 9: of one version, for two have not the same precedence
+        )
+
+    return sorted(destinations, key=rank)

@@ -384,7 +384,8 @@ class Tcp:
 
     def _forget_time_wait(self, record: TimeWait) -> None:
         del self._time_waits[record.key]
-        del self.connections[record.key]
+        if self.connections.get(record.key) is record:
+            del self.connections[record.key]
 
     def forget(self, connection: Connection) -> None:
         """A connection is over."""

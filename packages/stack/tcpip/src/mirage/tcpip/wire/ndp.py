@@ -7,6 +7,7 @@ passed over (RFC 4861 4.6), an option of length zero makes the whole message inv
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -167,7 +168,8 @@ def parse_router_advertisement(rest: bytes, body: memoryview) -> RouterAdvertise
             servers = tuple(bytes(value[at : at + 16]) for at in range(6, len(value), 16))
             rdnss.append(Rdnss(int.from_bytes(value[2:6], "big"), servers))
         elif kind == DNSSL and len(value) >= 14:
-            dnssl.append(Dnssl(int.from_bytes(value[2:6], "big"), tuple(_domains(value[6:]))))
+            with contextlib.suppress(WireError):  # one bad name is no reason to be without a router
+                dnssl.append(Dnssl(int.from_bytes(value[2:6], "big"), tuple(_domains(value[6:]))))
     return RouterAdvertisement(
         hop_limit,
         bool(flags & _MANAGED),
