@@ -174,6 +174,7 @@ def _test(train: Train, package: dict[str, Any], members: dict[str, Member], res
     folder = tree / package["path"]
     with (
         tempfile.TemporaryDirectory(prefix="mirage-verify-") as scratch,
+        tempfile.TemporaryDirectory(prefix="mirage-tests-") as temporary,
         served_folder(train.work / "index") as address,
     ):
         place = Path(scratch)
@@ -199,7 +200,9 @@ def _test(train: Train, package: dict[str, Any], members: dict[str, Member], res
         # Their floors are not what is looked at; what is there stays.
         groups = ["--group", f"{folder / 'pyproject.toml'}:test"] if members[package["name"]].groups else []
         run([*install, "pytest", *groups])
-        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+        # A folder of its own: where another pytest on this machine tidies up what both left, either may fail.
+        own = ["-p", "no:cacheprovider", f"--basetemp={temporary}/t"]
+        command = [str(python), "-m", "pytest", "-q", *own, "tests"]
         if "slow" in train.settings.get("without", ()):
             command += ["-m", "not slow"]
         environ = {"PATH": f"{python.parent}:{os.environ['PATH']}"}
