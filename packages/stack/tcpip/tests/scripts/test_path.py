@@ -118,9 +118,9 @@ BOTH: dict[str, list[str]] = {
         "+.1 < . 1:1001(1000) ack 1 win 32792 [ce]",
         "> E. 1:1(0) ack 1001 [noecn]",
         "< . 1001:2001(1000) ack 1 win 32792 [ect0]",
-        "+.04 > E. 1:1(0) ack 2001",
+        "> E. 1:1(0) ack 2001",
         "< W. 2001:3001(1000) ack 1 win 32792 [ect0]",
-        "+.04 > . 1:1(0) ack 3001",
+        "> . 1:1(0) ack 3001",
         "read 3000",
     ],
     "rfc3168_6_1_2_an_echo_shrinks_the_window_once": [

@@ -16,6 +16,7 @@ from mirage.tcpip.errors import (
 )
 from mirage.tcpip.ip.packet import ErrorKind, IcmpError
 from mirage.tcpip.settings import Settings
+from mirage.tcpip.tcp.connection import Connection
 from mirage.tcpip.tcp.state import State
 from mirage.tcpip.tcp.timewait import TimeWait
 from mirage.tcpip.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment, parse, parse_options
@@ -280,10 +281,14 @@ def test_acknowledgments_wait_for_data_to_ride_on() -> None:
     assert pair.now - asked == pytest.approx(2 * pair.delay + 0.04, abs=0.002)
 
 
-def test_every_second_full_segment_is_acknowledged() -> None:
-    """RFC 9293 3.8.6.3, MUST-59."""
+@pytest.mark.parametrize("limit", [1460, 1200, 548])
+@pytest.mark.parametrize("fast", [True, False])
+def test_every_second_full_segment_is_acknowledged(limit: int, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9293 3.8.6.3, MUST-59; what the peer's full segments carry may be less than our MSS lets them."""
+    monkeypatch.setattr(Connection, "fast", fast)
     pair = Pair()
     client, server = pair.connect()
+    client.limit_segments(limit)
     data = bytes(400_000)
     free = [0.0]
 
@@ -295,7 +300,19 @@ def test_every_second_full_segment_is_acknowledged() -> None:
     before = len(segments(pair, pair.right))
     assert pair.transfer(client, server, data) == data
     acks = len(segments(pair, pair.right)) - before
-    assert acks >= len(data) / 1448 / 2
+    full = limit - 12
+    assert server.receive_full == full
+    assert len(data) / full / 2 <= acks <= len(data) / full / 2 + 24
+
+
+def test_a_larger_segment_says_at_once_what_a_full_one_carries() -> None:
+    """A smaller one must come twice: the last of a message is no full one."""
+    pair = Pair()
+    client, server = pair.connect()
+    client.nodelay = True
+    for size, full in [(700, 1448), (800, 1448), (700, 1448), (700, 700), (500, 700), (500, 700), (900, 900)]:
+        assert pair.transfer(client, server, bytes(size)) == bytes(size)
+        assert server.receive_full == full
 
 
 def test_an_old_duplicate_is_acknowledged_and_not_delivered() -> None:

@@ -19,6 +19,7 @@ from ..errors import ConnectionAborted, ConnectionRefused, ConnectionReset, Netw
 from ..news import Endpoint
 from ..wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, Options, parse_options
 from . import handshake, pmtu, transmit
+from .lane import LEAST_FULL
 from .receiver import Receiver
 from .sender import Sender
 from .state import State
@@ -91,7 +92,9 @@ class Connection(Endpoint):
         "progress_at",
         "quick_acks",
         "receive_full",
+        "receive_most",
         "receive_mss",
+        "receive_size",
         "receiver",
         "scale",
         "scaled",
@@ -142,8 +145,12 @@ class Connection(Endpoint):
         """The MSS that the application allows at most, in either direction: see `limit_segments`."""
         self.receive_mss = 0
         """What our SYN said that a segment to us may carry."""
+        self.receive_most = 0
+        """What is left of that beside the timestamps: no segment carries more (RFC 6691)."""
         self.receive_full = 0
-        """What is left of that beside the timestamps: full segments have this size (RFC 6691)."""
+        """What the peer's full segments carry, as far as has been seen: often less, for its path or its window."""
+        self.receive_size = 0
+        """What the last segment carried that was less and may be full all the same."""
         self.scaled = True
         """Whether windows are scaled (RFC 7323 2.2)."""
         self.scale = 0
@@ -427,6 +434,8 @@ class Connection(Endpoint):
         """In-order data has come: the application hears of it, and the peer will."""
         if not self._has_news:
             self.tell()
+        if size >= LEAST_FULL and size != self.receive_full:
+            self._measure(size)
         self.ack_octets = octets = self.ack_octets + size
         full = self.receive_full
         if octets >= full << 1 or (self.quick_acks and size >= full):
@@ -438,6 +447,20 @@ class Connection(Endpoint):
             self.ack_at = at = now + self.delayed_ack
             if at < self.heap_at:
                 self.tcp.wake_at(self, at)
+
+    def _measure(self, size: int) -> None:
+        """A segment that may be full carried `size` octets. RFC 9293 3.8.6.3 asks for an acknowledgment of every second
+        full one: a peer that never sends as much as our MSS would else wait for that of the third, or for the timer.
+
+        Two in succession with less are believed, one with more at once. What is larger than any segment are several,
+        that the device has put together.
+        """
+        if size < self.receive_full:
+            if size == self.receive_size:
+                self.receive_full = size
+            self.receive_size = size
+        elif size <= self.receive_most:
+            self.receive_full = size
 
     def _outdated(self, value: int, now: float) -> bool:
         """PAWS: the timestamp is older than one that was seen (RFC 7323 5.3)."""

@@ -168,7 +168,7 @@ def adopt(tcp: Tcp, state: ConnectionState, now: float) -> Connection:
     connection.ecn, connection.timestamps = state.ecn, state.timestamps
     connection.timestamp_recent = state.timestamp_recent
     connection.timestamp_offset = (state.timestamp_now - int(now * 1000)) & _M
-    connection.receive_full = connection.receive_mss - (12 if state.timestamps else 0)
+    connection.receive_full = connection.receive_most = connection.receive_mss - (12 if state.timestamps else 0)
     connection.eof = state.eof
     connection.ecn_recover = sender.recover = sender.una = sender.iss = state.send_unacknowledged
     sender.nxt = sender.una + ((state.send_next - state.send_unacknowledged) & _M)

@@ -66,7 +66,8 @@ def agree(connection: Connection, options: Options, window: int, now: float) -> 
 def limit(connection: Connection) -> None:
     """The sizes of full segments in both directions, from what both sides' SYNs said and the application allows."""
     connection.peer_mss = min(connection.peer_mss, connection.segment_limit)
-    connection.receive_full = connection.receive_mss - (_TIMESTAMP_OCTETS if connection.timestamps else 0)
+    connection.receive_most = connection.receive_mss - (_TIMESTAMP_OCTETS if connection.timestamps else 0)
+    connection.receive_full = connection.receive_most
     update_mss(connection)
 
 

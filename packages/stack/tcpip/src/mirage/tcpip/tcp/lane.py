@@ -25,10 +25,12 @@ from .state import State
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["PLAIN", "TIMESTAMP_WORD", "acknowledge", "answer", "arrive", "depart"]
+__all__ = ["LEAST_FULL", "PLAIN", "TIMESTAMP_WORD", "acknowledge", "answer", "arrive", "depart"]
 
 _M: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
+LEAST_FULL: Final = 536
+"""Octets of a segment that may be full: what every path carries (RFC 9293 3.7.1). Messages are often shorter."""
 TIMESTAMP_WORD: Final = 0x0101080A
 """What precedes both timestamps where they are the only option: two NOPs, kind and length (RFC 7323, appendix A)."""
 PLAIN: Final = 0x8010
@@ -115,7 +117,7 @@ def arrive(
         receiver.readable += size
         receiver.nxt = start + size
         octets = connection.ack_octets + size
-        if octets >= connection.receive_full:
+        if octets >= connection.receive_full or size >= LEAST_FULL:
             connection.received(size, now)
         else:
             # What `received` does with less than a full segment
