@@ -65,7 +65,12 @@ def chosen_target() -> str:
     if os.access("/dev/kvm", os.R_OK | os.W_OK) and platform.machine() == "x86_64":
         print("target hvt: /dev/kvm can be used, so the website is a virtual machine; -t unix makes it a process")
         return "hvt"
-    why = "you may not use /dev/kvm" if os.path.exists("/dev/kvm") else "there is no /dev/kvm here"
+    if not os.path.exists("/dev/kvm"):
+        why = "there is no /dev/kvm here"
+    elif not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        why = "you may not use /dev/kvm"
+    else:
+        why = f"virtual machines are for x86_64, and this is {platform.machine()}"
     print(f"target unix: {why}, so the website is a process; ./noxw -s doctor says how to get a virtual machine")
     return "unix"
 

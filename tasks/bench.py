@@ -51,10 +51,14 @@ def results(script: Path, folder: Path) -> Path:
 
 def summary(files: Iterable[Path], compiled: Iterable[Path] = ()) -> str:
     """Every figure in one table; what compiled wheels had in the same run stands beside it."""
-    figures, others = _figures(files), {(f.figure, f.peer): f for f in _figures(compiled)}
+    figures, others = _figures(files), _figures(compiled)
     table = [("figure", "ours", "peer", "theirs", "ratio", *(["compiled", "ratio"] if others else []), "target", "")]
+    waiting = list(others)
     for figure in figures:
-        other = others.get((figure.figure, figure.peer))
+        # Several bear one name, such as "the same, CPU": in both runs they come in the same order.
+        other = next((o for o in waiting if (o.figure, o.peer) == (figure.figure, figure.peer)), None)
+        if other is not None:
+            waiting.remove(other)
         beside = (f"{other.ours:,.6g}", f"{other.ratio:.2f}") if other else ("", "")
         last = other or figure
         table.append(
@@ -80,7 +84,7 @@ def summary(files: Iterable[Path], compiled: Iterable[Path] = ()) -> str:
     ]
     missed = f"{len(figures)} figures, {sum(not f.met for f in figures)} missed"
     if others:
-        missed += f"; compiled {sum(not f.met for f in others.values())} missed of {len(others)}"
+        missed += f"; compiled {sum(not f.met for f in others)} missed of {len(others)}"
     return "\n".join([*(line.rstrip() for line in lines), "", missed])
 
 

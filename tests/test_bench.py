@@ -39,3 +39,12 @@ def test_compiled_figures_stand_beside(tmp_path: Path) -> None:
     assert lines[2].split() == ["time", "9", "the", "kernel", "10", "0.90", "13", "1.30", "<=", "1.2", "MISSED"]
     assert lines[3].split() == ["alone", "1", "the", "kernel", "2", "0.50", ">=", "1", "MISSED"]
     assert lines[-1] == "3 figures, 2 missed; compiled 1 missed of 2"
+
+
+def test_figures_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """By their order: "the same, CPU" stands behind more than one figure."""
+    plain = found(tmp_path / "a.json", ("the same", 1, 1, ""), ("the same", 2, 1, ""))
+    compiled = found(tmp_path / "b.json", ("the same", 3, 1, ""), ("the same", 4, 1, ""))
+    lines = summary([plain], [compiled]).splitlines()
+    assert [line.split()[-2:] for line in lines[1:3]] == [["3", "3.00"], ["4", "4.00"]]
+    assert lines[-1] == "2 figures, 0 missed; compiled 0 missed of 2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import stat
@@ -100,3 +101,28 @@ def test_localhost_is_both_versions() -> None:
     assert len({sock.getsockname()[1] for sock in sockets}) == 1
     for sock in sockets:
         sock.close()
+
+
+def test_a_port_that_is_taken_in_one_version_is_taken() -> None:
+    """Whoever asked for localhost is not left with half of it, where the other half is somebody else's."""
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(HostUnavailable, match=f"TCP port {port} of ::1 cannot be had"):
+            bind(Publication("localhost", port, 80))
+
+
+def test_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the other version, and that is all."""
+    real = socket.socket.bind
+
+    def refused(self: socket.socket, address: tuple[str, int]) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    [sock] = bind(Publication("localhost", 0, 80))
+    assert sock.family == socket.AF_INET
+    sock.close()

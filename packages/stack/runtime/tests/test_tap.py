@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import ipaddress
+import re
 import subprocess
 import sys
 import urllib.error
@@ -142,16 +143,19 @@ def test_bulk_to_the_kernel(loop: StackEventLoop, version: int) -> None:
     loop.run_until_complete(main())
 
 
+class Page(asyncio.Protocol):
+    """Answers every request of HTTP alike."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n" * data.count(b"\r\n\r\n"))
+
+
 @pytest.mark.tool("curl")
 def test_curl(loop: StackEventLoop, tmp_path: Path) -> None:
     """curl gets a page over both versions of IP, keeps the connection, and is told when nobody listens."""
-
-    class Page(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            self.transport = transport
-
-        def data_received(self, data: bytes) -> None:
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n" * data.count(b"\r\n\r\n"))
 
     async def curl(*words: str) -> tuple[int | None, bytes]:
         child = await asyncio.create_subprocess_exec(
@@ -194,6 +198,29 @@ def test_urllib(loop: StackEventLoop, tmp_path: Path) -> None:
         finally:
             server.terminate()
             await server.wait()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.tool("wrk")
+def test_wrk(loop: StackEventLoop) -> None:
+    """A hundred connections at once, over both versions of IP: every request is answered, and with 200."""
+
+    async def wrk(host: str) -> str:
+        words = ["wrk", "-t1", "-c100", "-d1s", "--timeout", "20s", f"http://{host}:8000/"]
+        child = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        output, _ = await child.communicate()
+        return output.decode()
+
+    async def main() -> None:
+        await loop.create_server(Page, None, 8000)
+        for host in (OURS[4], f"[{OURS[6]}]"):
+            said = await wrk(host)
+            answered = re.search(r"(\d+) requests in", said)
+            assert answered is not None
+            assert int(answered[1]) >= 100, said
+            assert "Non-2xx" not in said
+            assert "Socket errors" not in said
 
     loop.run_until_complete(main())
 

@@ -20,6 +20,9 @@ __all__ = ["AGAIN", "bind", "bind_file", "raise_limit"]
 AGAIN = 1.0
 """Seconds without accepting, after there was no descriptor for a connection: it waits in the kernel meanwhile, which
 would say so at once and for ever."""
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_ATTEMPTS = 8
+"""For a free port of IPv4 that is free for IPv6 too."""
 
 
 def bind(publication: Publication) -> list[socket.socket]:
@@ -34,12 +37,18 @@ def bind(publication: Publication) -> list[socket.socket]:
     )
     if ipv4 is None or ipv6 is None:
         return [_bind(publication, publication.host, publication.port)]
-    first = _bind(publication, ipv4, publication.port)
-    found = [first]
-    # A host without IPv6 has just the other.
-    with contextlib.suppress(HostUnavailable):
-        found.append(_bind(publication, ipv6, first.getsockname()[1]))
-    return found
+    for attempt in range(_ATTEMPTS):
+        first = _bind(publication, ipv4, publication.port)
+        try:
+            return [first, _bind(publication, ipv6, first.getsockname()[1])]
+        except HostUnavailable as error:
+            reason = error.__context__
+            if isinstance(reason, OSError) and reason.errno in _NO_IPV6:
+                return [first]  # the host has just the other
+            first.close()
+            if publication.port or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt has returned or raised")
 
 
 def raise_limit() -> None:
