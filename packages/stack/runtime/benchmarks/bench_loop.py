@@ -33,8 +33,6 @@ BLOCK = bytes(range(256)) * 256
 BULK = 1 << 30
 PLAIN = 1 << 27
 """The same without offloads."""
-PYTCP = 6.4e6
-"""Octets per second of PyTCP 3.0.8 in process, its better direction (MSS 1460, `python -O`); the other stalled."""
 IDLE = 1000
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -233,11 +231,11 @@ def requests(host: str, pid: int) -> dict[str, float]:
     return {"rate": float(rate[1]), "cpu": (cpu(pid) - before) / int(found[1]) * 1e6}
 
 
-def round_trip(host: str, pid: int) -> dict[str, float]:
+def round_trip(host: str, pid: int, count: int = 3000) -> dict[str, float]:
     """Microseconds of an echo, the median."""
     times = []
     with connect(host, "echo") as sock:
-        for _ in range(3000):
+        for _ in range(count):
             start = time.perf_counter()
             sock.send(b"x" * 64)
             sock.recv(100)
@@ -364,17 +362,16 @@ def main() -> None:
         )
     for direction in ("bulk in", "bulk out"):
         rate = best[direction, "rate", "plain"]
-        for peer, theirs, target in (("PyTCP 3.0.8", PYTCP, ">= 20"), ("the goal", 100e6, ">= 1")):
-            figures.append(
-                {
-                    "figure": f"{direction}, MSS 1460 without offloads, octets/s",
-                    "ours": rate,
-                    "peer": peer,
-                    "theirs": theirs,
-                    "ratio": rate / theirs,
-                    "target": target,
-                }
-            )
+        figures.append(
+            {
+                "figure": f"{direction}, MSS 1460 without offloads, octets/s",
+                "ours": rate,
+                "peer": "the goal",
+                "theirs": 100e6,
+                "ratio": rate / 100e6,
+                "target": ">= 1",
+            }
+        )
     size = best["idle", "size", "stack"]
     figures.append(
         {
