@@ -1,8 +1,8 @@
 """Our stack beside PyTCP's on a TAP, in the same run: whole segments of MSS 1460, without offloads, and an echo.
 
-The client is the kernel each time. PyTCP has a second, gentle one: some 32 KiB in flight at most and every segment
-acknowledged at once, which spares it losses and waiting. Rounds alternate between the two stacks, and of each the best
-counts. Who has not moved it all in `LIMIT` seconds is held to what it has moved until then.
+The client is the kernel each time. PyTCP has a second, gentle one: some 32 KiB in flight at most towards it, and its
+own segments acknowledged at once, which spares it losses and waiting. Rounds alternate between the two stacks, and of
+each the best counts. Who has not moved it all in `LIMIT` seconds is held to what it has moved until then.
 
 PyTCP 3 needs Python 3.14 and is under the GPL, so it is a program of its own here: started by an interpreter that has
 it, which is looked for in $PYTCP_PYTHON (a command), `python3.14` and the running one. Where there is none, nothing is
@@ -159,7 +159,7 @@ def client(host: str, port: str, gentle: bool) -> Iterator[tuple[socket.socket, 
             if left <= 0:
                 raise TimeoutError
             sock.settimeout(left)
-            if gentle:
+            if gentle and port == "source":
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # the kernel forgets it by and by
 
         yield sock, step
