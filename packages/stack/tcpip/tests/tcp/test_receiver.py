@@ -114,3 +114,16 @@ def test_reading_by_any_measure_gives_the_stream(sizes: list[int], measure: int)
         assert 0 < len(got) <= measure
         out += got
     assert out == data[:at]
+
+
+def test_a_large_buffer_keeps_all_of_its_segments() -> None:
+    """One that is lost at the front of a window of 4 MiB makes a gap before thousands that are kept."""
+    receiver = Receiver(4 << 20, 7)
+    receiver.capacity = 4 << 20
+    receiver.start(0)
+    receiver.edge = 4 << 20
+    size = 1448
+    for at in range(1 + size, (4 << 20) - size, size):
+        receiver.take(at, memoryview(bytes(size)))
+    assert receiver.dropped == 0
+    assert len(receiver.ranges) == 1

@@ -18,7 +18,8 @@ from mirage.types.devices import Buffer
 __all__ = ["Receiver"]
 
 _MAX_PIECES: Final = 2048
-"""Pieces kept beyond gaps; more are dropped, so that tiny segments cannot take more memory than they carry."""
+"""Pieces kept beyond gaps, or one for 512 octets of the buffer; more are dropped, so that tiny segments cannot take
+more memory than they carry."""
 
 _MANY: Final = 64
 """Pieces that wait for the application before it is seen whether they are small."""
@@ -134,7 +135,7 @@ class Receiver:
         end = start + len(data)
         if not data:
             return
-        if self._pieces >= _MAX_PIECES:
+        if self._pieces >= max(_MAX_PIECES, self.capacity >> 9):
             self.dropped += 1
             return
         ranges = self.ranges
