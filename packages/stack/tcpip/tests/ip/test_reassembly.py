@@ -117,7 +117,7 @@ def test_rfc8200_4_5_a_fragment_that_cannot_be_is_answered(
     [sent] = host.give(frame6(44, ipv6.build_fragment(ipv6.Fragment6(*fields, 9)) + payload))
     assert sent[54:56] + sent[58:62] == answer
     assert host.counters["fragments.malformed"] == 1
-    assert host.ip.reassembly.next_deadline() == float("inf")
+    assert host.ip.reassembly.due == float("inf")
 
 
 def test_the_octets_that_wait_are_bounded() -> None:
