@@ -70,7 +70,7 @@ def build(package: Package, out: Path, python: Path) -> Path:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         _retag(tree)
         out.mkdir(parents=True, exist_ok=True)
-        for old in out.glob(_wheels_of(package)):
+        for old in wheels.built(package, out):
             old.unlink()
         _run([str(python), "-m", "wheel", "pack", str(tree), "--dest-dir", str(out)], place, dict(os.environ), package)
         return wheels.find(package, out)
@@ -82,16 +82,11 @@ def benchmarks(package: Package) -> list[Path]:
     return [package.path / "benchmarks" / name for name in names]
 
 
-def _wheels_of(package: Package) -> str:
-    return f"{package.name.replace('-', '_')}-*.whl"
-
-
 def build_once(package: Package, out: Path, python: Path) -> bool:
     """`build`, unless what lies in `out` was made of just this; whether it was built. Raises `wheels.Failed`."""
     made_from = out / f"{package.name}.sha256"
     digest = _digest(package, python)
-    built = list(out.glob(_wheels_of(package)))
-    if len(built) == 1 and made_from.exists() and made_from.read_text() == digest:
+    if len(wheels.built(package, out)) == 1 and made_from.exists() and made_from.read_text() == digest:
         return False
     made_from.unlink(missing_ok=True)
     build(package, out, python)

@@ -67,7 +67,7 @@ def overrides(pinned: Sequence[Package], dist: Path) -> list[str]:
     if not pinned:
         return []
     for package in pinned:
-        if not list(dist.glob(f"{package.name.replace('-', '_')}-*.whl")):
+        if not built(package, dist):
             build(package, dist)
     file = dist / "overrides.txt"
     file.write_text("".join(f"{package.name} @ {find(package, dist).as_uri()}\n" for package in pinned))
@@ -137,8 +137,13 @@ def _missing_dependencies(package: Package, dist: Path, by_name: Mapping[str, Pa
 
 def find(package: Package, dist: Path) -> Path:
     """The package's one wheel in a folder."""
-    (wheel,) = dist.glob(f"{package.name.replace('-', '_')}-*.whl")
+    (wheel,) = built(package, dist)
     return wheel
+
+
+def built(package: Package, dist: Path) -> list[Path]:
+    """All of a package's wheels in a folder."""
+    return list(dist.glob(f"{package.name.replace('-', '_')}-*.whl"))
 
 
 def build(package: Package, out: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mirage.net.testing import namespace_or
 from mirage.runtime.testing import SimHost, SimLoop
+
+sys.path.insert(0, str(Path(__file__).parent))  # where `sockets` and `dnsmasq` are
 
 
 @pytest.fixture

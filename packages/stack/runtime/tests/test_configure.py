@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dnsmasq import dnsmasq
 from mirage.net import NetworkUnavailable, TapNetwork
 from mirage.runtime import Configuration, NoAddress, RuntimeMisuse, boot, open_device, run
 
@@ -130,16 +131,8 @@ class TestTap:
     @pytest.mark.tool("dnsmasq")
     def test_dhcp_and_names(self, tap: TapNetwork, tmp_path: Path) -> None:
         """dnsmasq gives a lease, and answers for the names that it knows."""
-        hosts = tmp_path / "hosts"
-        hosts.write_text("10.9.0.1 kernel.example.test kernel\n")
-        server = subprocess.Popen(
-            [
-                "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                f"--addn-hosts={hosts}", f"--interface={tap.name}", "--bind-interfaces", "--user=root",
-                "--dhcp-range=10.9.0.50,10.9.0.60,2m", "--domain=example.test", "--expand-hosts", "--leasefile-ro",
-                "--dhcp-authoritative", "--no-ping", f"--pid-file={tmp_path / 'pid'}",
-            ],
-        )  # fmt: skip
+        hosts = "10.9.0.1 kernel.example.test kernel\n"
+        words = ["--dhcp-range=10.9.0.50,10.9.0.60,2m", "--expand-hosts", "--dhcp-authoritative", "--no-ping"]
 
         async def main() -> tuple[str, list[str]]:
             loop = asyncio.get_running_loop()
@@ -152,10 +145,7 @@ class TestTap:
             transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, None, ("10.9.0.1", 9))
             return transport.get_extra_info("sockname")[0], [info[4][0] for info in infos]
 
-        try:
+        with dnsmasq(tap, tmp_path, hosts, *words):
             own, found = run(main(), tap)
-        finally:
-            server.terminate()
-            server.wait()
         assert found == ["10.9.0.1"]
         assert 50 <= int(own.rsplit(".")[-1]) <= 60

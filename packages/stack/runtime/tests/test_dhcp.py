@@ -77,7 +77,7 @@ def test_rfc2131_3_1_5_an_address_that_somebody_has_is_declined(loop: SimLoop, h
     assert str(asking.client.lease.address) == "10.0.0.51"
     assert served.server.counters["received.decline"] == 1
     asking.close()
-    assert host.stack.ip.on_duplicate is None
+    assert host.stack.ip.on_duplicate == []
 
 
 def test_rfc2132_5_1_the_mtu_of_the_link(loop: SimLoop, host: SimHost) -> None:

@@ -11,6 +11,7 @@ import socket
 import pytest
 from mirage.runtime import StackSocket, installed
 from mirage.runtime.testing import SimHost, SimLoop
+from sockets import connected, listening
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +126,6 @@ def test_datagrams(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
 
 def test_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     """`loop.sock_*` work on a StackSocket at both ends."""
-    from mirage.runtime import StackSocket
 
     server, client = hosts
 
@@ -168,7 +168,6 @@ def test_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
 
 def test_corks(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
     """What TCP_CORK holds back comes in one piece when it is taken out; what MSG_MORE does, with what follows."""
-    from mirage.runtime import StackSocket
 
     server, client = hosts
 
@@ -237,10 +236,7 @@ def test_files_of_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None
     ready = asyncio.Event()
 
     async def serve() -> bytes:
-        listener = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(("", 80))
-        listener.listen()
+        listener = listening(loop)
         ready.set()
         sock, _ = await loop.sock_accept(listener)
         await loop.sock_sendall(sock, b"first\nsecond\nthird")
@@ -252,9 +248,7 @@ def test_files_of_sockets(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None
 
     async def ask() -> None:
         await ready.wait()
-        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        sock = await connected(loop)
         await asyncio.sleep(1)
         reads, writes = sock.makefile("rb"), sock.makefile("w", encoding="ascii")
         sock.close()

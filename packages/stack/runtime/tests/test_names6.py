@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dnsmasq import dnsmasq
 from mirage import dhcp
 from mirage.dhcp.client6 import build6, parse6
 from mirage.net import TapNetwork
@@ -89,7 +90,7 @@ def test_they_come_and_go(loop: SimLoop, hosts: tuple[SimHost, SimHost], flag: s
 
     loop.run_until_complete(host.spawn(test()))
     routers.close()
-    assert host.stack.ip.on_advertised is None
+    assert host.stack.ip.on_advertised == []
 
 
 @pytest.mark.root
@@ -109,16 +110,7 @@ class TestDnsmasq:
 
     def test_a_name_is_found(self, tap: TapNetwork, tmp_path: Path) -> None:
         """Address, route and server come from the network; nothing was configured."""
-        hosts = tmp_path / "hosts"
-        hosts.write_text("fd09::1 kernel.example.test\n")
-        server = subprocess.Popen(
-            [
-                "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                f"--addn-hosts={hosts}", f"--interface={tap.name}", "--bind-interfaces", "--user=root",
-                "--dhcp-range=fd09::,ra-stateless,64,2m", "--enable-ra", "--domain=example.test", "--leasefile-ro",
-                f"--pid-file={tmp_path / 'pid'}",
-            ],
-        )  # fmt: skip
+        hosts = "fd09::1 kernel.example.test\n"
 
         async def main() -> str:
             loop = asyncio.get_running_loop()
@@ -131,8 +123,5 @@ class TestDnsmasq:
                     else:
                         return str(infos[0][4][0])
 
-        try:
+        with dnsmasq(tap, tmp_path, hosts, "--dhcp-range=fd09::,ra-stateless,64,2m", "--enable-ra"):
             assert run(main(), tap, ipv4="none") == "fd09::1"
-        finally:
-            server.terminate()
-            server.wait()

@@ -10,19 +10,10 @@ import socket
 import pytest
 from mirage.runtime import StackSocket
 from mirage.runtime.testing import SimHost, SimLoop
+from sockets import connected, listening
 
 _TCP = socket.IPPROTO_TCP
 _TIMESTAMPS = 12
-
-
-def listening(loop: SimLoop, mss: int = 0) -> StackSocket:
-    """A socket that waits for connections at port 80."""
-    sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    sock.setsockopt(_TCP, socket.TCP_MAXSEG, mss)
-    sock.bind(("10.0.0.1", 80))
-    sock.listen()
-    return sock
 
 
 @pytest.mark.parametrize("passive", [False, True])
@@ -66,9 +57,7 @@ def test_maxseg_of_a_connection(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -
 
     async def ask() -> None:
         await ready.wait()
-        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        sock = await connected(loop)
         for wrong in (87, 32768):
             with pytest.raises(OSError, match="nvalid") as caught:
                 sock.setsockopt(_TCP, socket.TCP_MAXSEG, wrong)
@@ -99,9 +88,7 @@ def test_notsent_lowat(loop: SimLoop, hosts: tuple[SimHost, SimHost]) -> None:
 
     async def ask() -> None:
         await ready.wait()
-        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        sock = await connected(loop)
         sock.setsockopt(_TCP, socket.TCP_NOTSENT_LOWAT, 16384)
         assert sock.getsockopt(_TCP, socket.TCP_NOTSENT_LOWAT) == 16384
         taken = [sock.send(bytes(10_000)), sock.send(bytes(10_000))]
@@ -142,9 +129,7 @@ def test_what_a_listener_was_told_holds_for_who_comes(loop: SimLoop, hosts: tupl
 
     async def ask() -> None:
         await ready.wait()
-        sock = StackSocket(loop, socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        await loop.sock_connect(sock, ("10.0.0.1", 80))
+        _held = await connected(loop)
         await asyncio.sleep(1)
 
     serving = server.spawn(serve())

@@ -242,7 +242,7 @@ def test_those_who_want_to_hear_of_names_and_flags() -> None:
     """`on_advertised` is called when something is other than before, and not for each advertisement."""
     host = new()
     heard: list[tuple[int, int, bool]] = []
-    host.ip.on_advertised = lambda one: heard.append((len(one.dns_servers), len(one.dns_domains), one.other))
+    host.ip.on_advertised.append(lambda one: heard.append((len(one.dns_servers), len(one.dns_domains), one.other)))
     servers = (ndp.Rdnss(600, (PEER6,)),)
     for _ in range(3):
         advertise(host, rdnss=servers)

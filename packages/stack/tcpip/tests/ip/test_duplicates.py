@@ -52,7 +52,7 @@ def test_rfc5227_2_1_1_somebody_has_it() -> None:
     for conflict in (frame_arp(2, PEER_MAC, OURS4, bytes(4), MAC), frame_arp(1, PEER_MAC, bytes(4), OURS4)):
         host = Lone(CAREFUL, addresses=False)
         taken: list[bytes] = []
-        host.ip.on_duplicate = lambda _, address, taken=taken: taken.append(address)  # type: ignore[misc]
+        host.ip.on_duplicate.append(lambda _, address, taken=taken: taken.append(address))
         host.ip.add_address(host.interface, OURS4, 24)
         host.wait(2)
         host.give(conflict)

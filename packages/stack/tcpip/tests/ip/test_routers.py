@@ -147,7 +147,7 @@ def test_the_kernel_has_our_address() -> None:
     """It answers the probes of both versions: the address is not taken."""
     with TapHost(addresses=(f"{KERNEL4}/24", f"{KERNEL6}/64")) as host:
         taken: list[str] = []
-        host.stack.ip.on_duplicate = lambda _, address: taken.append(str(ipaddress.ip_address(address)))
+        host.stack.ip.on_duplicate.append(lambda _, address: taken.append(str(ipaddress.ip_address(address))))
         host.until(lambda: len(taken) == 2)
         assert sorted(taken) == sorted([KERNEL4, KERNEL6])
         assert [len(a) for a in host.interface.addresses] == [16], "the link-local address is left"

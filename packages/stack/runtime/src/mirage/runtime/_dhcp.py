@@ -52,9 +52,7 @@ class DhcpClient:
         self._endpoint = stack.bind(dhcp.CLIENT_PORT, version=4, interface=interface, reuse=True)
         self._endpoint.broadcast = True
         self._endpoint.owner = self
-        self._others = stack.ip.on_duplicate
-        """Who else wants to hear of duplicate addresses."""
-        stack.ip.on_duplicate = self._duplicate
+        stack.ip.on_duplicate.append(self._duplicate)
         self.client.start(loop.time())
         self._turn()
 
@@ -73,16 +71,13 @@ class DhcpClient:
             self._timer.cancel()
         self._endpoint.owner = None
         self._endpoint.close()
-        if self._stack.ip.on_duplicate == self._duplicate:
-            self._stack.ip.on_duplicate = self._others
+        self._stack.ip.on_duplicate.remove(self._duplicate)
         if self._lease is not None:
             self._drop(self._lease)
 
     def _duplicate(self, interface: Interface, address: bytes) -> None:
         """The stack has given an address up, because another host has it (RFC 5227 2.1): the server has to know, and to
         give another one (RFC 2131 section 3.1.5)."""
-        if self._others is not None:
-            self._others(interface, address)
         lease = self.client.lease
         if interface is self._interface and lease is not None and lease.address.packed == address:
             self.client.decline(self._loop.time())

@@ -111,12 +111,16 @@ class StackEventLoop(asyncio.SelectorEventLoop):
 
     def interface_of(self, address: Sequence[Any]) -> Interface | None:
         """The interface that the scope of an IPv6 socket address names, None when it names none."""
-        if len(address) == 4 and address[3]:
-            for interface in self.stack.interfaces.values():
-                if interface.index == address[3]:
-                    return interface
-            raise plain(errno.ENODEV)
-        return None
+        return self.interface_at(address[3]) if len(address) == 4 else None
+
+    def interface_at(self, index: int) -> Interface | None:
+        """The interface with a number; None for 0, which names none. Raises `OSError` where there is no such."""
+        if not index:
+            return None
+        for interface in self.stack.interfaces.values():
+            if interface.index == index:
+                return interface
+        raise plain(errno.ENODEV)
 
     def scope_of(self, address: bytes, interface: Interface | None) -> int:
         """The scope for a socket address: the interface's number, for link-local IPv6 addresses only."""

@@ -44,13 +44,10 @@ class RouterNames:
         self._names = names
         self._endpoint: UdpEndpoint | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._others = stack.ip.on_advertised
-        stack.ip.on_advertised = self._advertised
+        stack.ip.on_advertised.append(self._advertised)
 
     def _advertised(self, interface: Interface) -> None:
         """A router has told something new, or what one has told has had its time."""
-        if self._others is not None:
-            self._others(interface)
         if interface is not self._interface:
             return
         self._names.learn("routers", map(str, interface.dns_servers), interface.dns_domains)
@@ -60,7 +57,7 @@ class RouterNames:
 
     def _ask(self) -> None:
         """Begin to ask by DHCPv6 (RFC 4861 4.2, the flags M and O)."""
-        if self.client is not None or self._stack.ip.on_advertised != self._advertised:
+        if self.client is not None or self._advertised not in self._stack.ip.on_advertised:
             return
         from mirage import dhcp  # most networks have nothing that is to be asked for
 
@@ -99,8 +96,7 @@ class RouterNames:
 
     def close(self) -> None:
         """Stop."""
-        if self._stack.ip.on_advertised == self._advertised:
-            self._stack.ip.on_advertised = self._others
+        self._stack.ip.on_advertised.remove(self._advertised)
         if self._timer is not None:
             self._timer.cancel()
         if self._endpoint is not None:

@@ -12,7 +12,7 @@ from mirage.tcpip.tcp.describe import describe
 from mirage.tcpip.tcp.listener import Listener
 from mirage.tcpip.udp import UdpEndpoint
 
-from . import _multicast
+from . import _ip_options
 from .errors import os_error, plain
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ _REMEMBERED = {
     (_SOCKET, socket.SO_RCVBUF),
     (_SOCKET, socket.SO_OOBINLINE),
     (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY),
-    (socket.IPPROTO_IP, socket.IP_TOS),
-    (socket.IPPROTO_IPV6, socket.IPV6_TCLASS),
+    *_ip_options.CLASSES,
     (_TCP, socket.TCP_NODELAY),
     (_TCP, socket.TCP_KEEPIDLE),
     (_TCP, socket.TCP_KEEPINTVL),
@@ -45,7 +44,6 @@ _REMEMBERED = {
     (_TCP, socket.TCP_MAXSEG),
     (_TCP, socket.TCP_NOTSENT_LOWAT),
 }
-_CLASSES = {(socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
 _SEGMENTS = range(88, 32768)
 """What TCP_MAXSEG may be, as on Linux; 0 takes it back before there is a connection."""
 _DEFAULT_SEGMENT = 536
@@ -62,7 +60,7 @@ def put(sock: StackSocket, level: int, option: int, value: int | bytes | None) -
         if on:
             sock.options[key] = seconds
         return
-    if level in _multicast.LEVELS and _multicast.put(sock, key, value or 0):
+    if level in _ip_options.LEVELS and _ip_options.put(sock, key, value or 0):
         return
     if key not in _REMEMBERED:
         raise plain(errno.ENOPROTOOPT)
@@ -77,7 +75,7 @@ def put(sock: StackSocket, level: int, option: int, value: int | bytes | None) -
     if isinstance(sock.endpoint, Connection):
         _apply_one(sock.endpoint, key, number)
     elif isinstance(sock.endpoint, UdpEndpoint):
-        _multicast.apply_one(sock, sock.endpoint, key, number)
+        _ip_options.apply_one(sock, sock.endpoint, key, number)
 
 
 def apply(sock: StackSocket, connection: Connection) -> None:
@@ -87,7 +85,7 @@ def apply(sock: StackSocket, connection: Connection) -> None:
 
 
 def _apply_one(connection: Connection, key: tuple[int, int], number: int) -> None:
-    if key in _CLASSES:
+    if key in _ip_options.CLASSES:
         connection.framer.traffic_class = number & 0xFC  # the other two bits are ECN's (RFC 3168 5)
     elif key == (_TCP, socket.TCP_NODELAY):
         connection.nodelay = bool(number)
@@ -123,7 +121,7 @@ def get(sock: StackSocket, level: int, option: int, size: int) -> Any:
             raise plain(errno.ENOTCONN)
         packed = describe(endpoint, sock.loop.time()).pack()
         return packed[:size] if size else int.from_bytes(packed[:4], "little")
-    if (known := _multicast.get(sock, key)) is not None:
+    if (known := _ip_options.get(sock, key)) is not None:
         value = known
     elif key == (_SOCKET, socket.SO_ERROR):
         error = endpoint.error if isinstance(endpoint, Connection) else None

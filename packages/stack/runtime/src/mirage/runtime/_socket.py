@@ -24,7 +24,7 @@ from mirage.tcpip.tcp.listener import Listener
 from mirage.tcpip.tcp.state import State
 from mirage.tcpip.udp import UdpEndpoint
 
-from . import _multicast, _options
+from . import _ip_options, _options
 from ._addresses import SocketAddress, family_of, octets, to_tuple
 from .errors import os_error, plain
 
@@ -544,7 +544,7 @@ class StackSocket:
         self._endpoint = endpoint
         endpoint.owner = self
         if isinstance(endpoint, UdpEndpoint):
-            _multicast.apply(self, endpoint)
+            _ip_options.apply(self, endpoint)
 
     def _scope(self, address: bytes) -> int:
         """The scope of an address of this socket's connection."""

@@ -257,8 +257,9 @@ class Autoconfiguration:
 
     def _tell(self, interface: Interface, before: tuple[object, ...]) -> None:
         """Whoever wants to know hears of what is other than before."""
-        if self._ip.on_advertised is not None and _told(interface) != before:
-            self._ip.on_advertised(interface)
+        if _told(interface) != before:
+            for tell in tuple(self._ip.on_advertised):
+                tell(interface)
 
     # Time
 

@@ -93,10 +93,10 @@ class Ip:
         self.groups = Groups(self)
         self.duplicates = Duplicates(self)
         self.autoconfiguration = Autoconfiguration(self)
-        self.on_duplicate: Callable[[Interface, bytes], None] | None = None
-        """Is called when an address has turned out to be another host's, and is no longer ours."""
-        self.on_advertised: Callable[[Interface], None] | None = None
-        """Is called when routers tell other name servers, domains or flags than before, or no longer tell them."""
+        self.on_duplicate: list[Callable[[Interface, bytes], None]] = []
+        """Are called when an address has turned out to be another host's, and is no longer ours."""
+        self.on_advertised: list[Callable[[Interface], None]] = []
+        """Are called when routers tell other name servers, domains or flags than before, or no longer tell them."""
 
     def reseed(self, random: Random) -> None:
         """Draw the secrets anew, as a guest must that goes on from a snapshot like others. Addresses stay."""
@@ -498,8 +498,8 @@ class Ip:
         if address[:2] == b"\xfe\x80":
             own.automatic |= own.prefix == 64 and address == self.opaque(_LINK_LOCAL, interface, 0)
         self.autoconfiguration.taken(interface, own, self.now)
-        if self.on_duplicate is not None:
-            self.on_duplicate(interface, address)
+        for tell in tuple(self.on_duplicate):
+            tell(interface, address)
 
     def port_unreachable(self, packet: Packet, now: float) -> None:
         """Nobody is at the port (RFC 1122 4.1.3.1)."""

@@ -292,26 +292,15 @@ class Framer:
 
         PSH in `flags` is for the last (RFC 9293 3.9.1.2).
         """
-        output, whole, partial, version6 = self.path.interface.output, self.whole, self.partial, self.version6
-        pack = _LANE6 if version6 else _LANE4
-        traffic_class = self.traffic_class | ecn
-        push = flags & PSH
-        flags &= ~PSH
-        lead, pseudo = self._leads.get(mss << 8 | traffic_class) or self._lead(mss, traffic_class)
-        fields = self._port_sum + acknowledgment + window + _TIMESTAMP_WORD + value + echo
+        output = self.path.interface.output
         while size:
-            if size <= mss:
-                mss = size
-                flags |= push
-                lead, pseudo = self._leads.get(mss << 8 | traffic_class) or self._lead(mss, traffic_class)
-            piece, parts = cut(parts, mss) if mss < size else (parts, parts)
-            checksum = pseudo
-            if not partial:
-                checksum = 65535 - (pseudo + fields + flags + sequence + ones_sum_parts(piece)) % 65535
-            header = pack(lead, sequence, acknowledgment, flags, window, checksum, 0, _TIMESTAMP_WORD, value, echo)
-            output.append((whole, [header, *piece]))
-            sequence = (sequence + mss) & 0xFFFFFFFF
-            size -= mss
+            piece, parts = cut(parts, mss) if size > mss else (parts, parts)
+            length = min(size, mss)
+            marked = flags if length == size else flags & ~PSH
+            header = self.header(sequence, acknowledgment, marked, window, length, piece, value, echo, ecn)
+            output.append((self.whole, [header, *piece]))
+            sequence = (sequence + length) & 0xFFFFFFFF
+            size -= length
 
     def _lead(self, size: int, traffic_class: int) -> tuple[bytes, int]:
         """What precedes the sequence number in such a segment, and the sum of its pseudo-header; remembered."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ._socket import StackSocket
 
-__all__ = ["LEVELS", "apply", "apply_one", "get", "put"]
+__all__ = ["CLASSES", "LEVELS", "apply", "apply_one", "get", "put"]
 
 LEVELS = (socket.IPPROTO_IP, socket.IPPROTO_IPV6)
 
@@ -32,7 +32,8 @@ _OUT_OF = {(_IP, socket.IP_MULTICAST_IF), (_IP6, socket.IPV6_MULTICAST_IF)}
 _HOPS = {(_IP, socket.IP_TTL), (_IP6, socket.IPV6_UNICAST_HOPS)}
 _GROUP_HOPS = {(_IP, socket.IP_MULTICAST_TTL), (_IP6, socket.IPV6_MULTICAST_HOPS)}
 _LOOP = {(_IP, socket.IP_MULTICAST_LOOP), (_IP6, socket.IPV6_MULTICAST_LOOP)}
-_CLASSES = {(_IP, socket.IP_TOS), (_IP6, socket.IPV6_TCLASS)}
+CLASSES = {(_IP, socket.IP_TOS), (_IP6, socket.IPV6_TCLASS)}
+"""Options that connections have too."""
 _NUMBERS = _HOPS | _GROUP_HOPS | _LOOP
 _DEFAULTS = dict.fromkeys(_HOPS, 64) | dict.fromkeys(_GROUP_HOPS | _LOOP, 1)
 _INDEX = struct.Struct("=I")
@@ -91,10 +92,10 @@ def apply_one(sock: StackSocket, endpoint: UdpEndpoint, key: tuple[int, int], nu
         endpoint.multicast_hop_limit = number
     elif key in _LOOP:
         endpoint.multicast_loop = bool(number)
-    elif key in _CLASSES:
+    elif key in CLASSES:
         endpoint.traffic_class = number
     elif key in _OUT_OF:
-        endpoint.multicast_interface = _by_index(sock, number)
+        endpoint.multicast_interface = sock.loop.interface_at(number)
 
 
 def _change(sock: StackSocket, joined: tuple[bytes, Interface | None], join: bool) -> None:
@@ -124,13 +125,4 @@ def _interface(sock: StackSocket, where: bytes, size: int) -> Interface | None:
             if where in interface.addresses:
                 return interface
         raise plain(errno.ENODEV)
-    return _by_index(sock, _INDEX.unpack(where[-4:])[0] if len(where) >= 4 else 0)
-
-
-def _by_index(sock: StackSocket, index: int) -> Interface | None:
-    if not index:
-        return None
-    for interface in sock.loop.stack.interfaces.values():
-        if interface.index == index:
-            return interface
-    raise plain(errno.ENODEV)
+    return sock.loop.interface_at(_INDEX.unpack(where[-4:])[0] if len(where) >= 4 else 0)
