@@ -114,7 +114,7 @@ def by_linux(size: int, properties: dict[str, Any]) -> tuple[float, float, float
             stack.enter_context(kernel_server(OTHER))
         with relay(near, far, **properties):
             words = [*WORDS, "exchange", OTHER, "7", str(size), "--control", CONTROL]
-            output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
             before = waited_for()
         busy = waited_for() - before
         near.close()
